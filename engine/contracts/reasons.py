@@ -1,0 +1,104 @@
+"""Stable reason codes. The numbers are journalled: never renumber, only append.
+
+One namespace per family so that a code alone tells where it came from:
+1-99 risk refusals, 100-199 exits, 200-299 venue rejections, 300-399 trading-state changes,
+400-499 gaps, 500-599 protocol violations.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- risk refusals ----------------------------------------------------------------------------
+NOT_ACTIVE: Final = 1
+STALE_DATA: Final = 2
+CROSSED_BOOK: Final = 3
+BAD_NUMBER: Final = 4
+STOP_MISSING: Final = 5
+TRADE_LOSS: Final = 6
+DAY_LOSS: Final = 7
+RESERVE: Final = 8
+ORDER_NOTIONAL: Final = 9
+EXPOSURE: Final = 10
+INSTRUMENT_EXPOSURE: Final = 11
+CLUSTER_EXPOSURE: Final = 12
+LEVERAGE: Final = 13
+LIQUIDATION_TOO_NEAR: Final = 14
+ORDER_RATE: Final = 15
+FAT_FINGER: Final = 16
+MAX_POSITIONS: Final = 17
+ORDER_IN_DOUBT: Final = 18
+INSTRUMENT_BLOCKED: Final = 19
+NOTIONAL_BELOW_MINIMUM: Final = 20
+QUANTITY_BELOW_MINIMUM: Final = 21
+QUANTITY_ABOVE_MAXIMUM: Final = 22
+PRICE_OUT_OF_BAND: Final = 23
+SPREAD_TOO_WIDE: Final = 24
+ORDER_POOL_FULL: Final = 25
+POSITION_OPEN: Final = 26
+EXIT_NOT_POSSIBLE: Final = 27
+NOT_TRADABLE: Final = 28
+
+# --- exits ------------------------------------------------------------------------------------
+STOP_LOSS: Final = 100
+TRAILING_STOP: Final = 101
+TAKE_PROFIT: Final = 102
+TIME_STOP: Final = 103
+EXIT_SIGNAL: Final = 104
+DAY_LIMIT_EXIT: Final = 105
+DRAWDOWN_EXIT: Final = 106
+EMERGENCY_EXIT: Final = 107
+LIQUIDATION: Final = 108
+NAKED_POSITION: Final = 109
+END_OF_DATA: Final = 110
+ENTRY_SIGNAL: Final = 111
+ENTRY_TIMEOUT: Final = 112
+FORCE_EXIT: Final = 113
+
+# --- venue rejections -------------------------------------------------------------------------
+PRICE_FILTER: Final = 200
+LOT_SIZE: Final = 201
+MIN_NOTIONAL: Final = 202
+PERCENT_PRICE: Final = 203
+MAX_ORDERS: Final = 204
+INSUFFICIENT_BALANCE: Final = 205
+REDUCE_ONLY_REJECTED: Final = 206
+WOULD_TAKE: Final = 207
+WOULD_TRIGGER: Final = 208
+UNKNOWN_ORDER: Final = 209
+NO_LIQUIDITY: Final = 210
+REPLACED_ORDER_GONE: Final = 211
+INSUFFICIENT_MARGIN: Final = 212
+DUPLICATE_CLIENT_ID: Final = 213
+
+# --- trading-state changes --------------------------------------------------------------------
+OPERATOR_PAUSE: Final = 300
+OPERATOR_REDUCE: Final = 301
+OPERATOR_RESUME: Final = 302
+OPERATOR_EMERGENCY: Final = 303
+DRAWDOWN_LIMIT: Final = 304
+DAY_LOSS_LIMIT: Final = 305
+PROTOCOL_VIOLATION: Final = 306
+JOURNAL_FAILED: Final = 307
+NEW_DAY: Final = 308
+
+# --- gaps: why a loss passed its plan ---------------------------------------------------------
+GAP_BETWEEN_TICKS: Final = 400
+GAP_BETWEEN_CANDLES: Final = 401
+GAP_THIN_BOOK: Final = 402
+GAP_FUNDING: Final = 403
+GAP_LIQUIDATION: Final = 404
+GAP_INSIDE_CANDLE: Final = 405
+
+# --- protocol violations ----------------------------------------------------------------------
+NO_SUCH_TRANSITION: Final = 500
+OVERFILL: Final = 501
+UNKNOWN_CLIENT_ID: Final = 502
+BAD_EVENT: Final = 503
+
+NAMES: Final[dict[int, str]] = {v: k for k, v in sorted(globals().items()) if k.isupper() and isinstance(v, int)}
+
+
+def name(code: int) -> str:
+    """Stable name of a reason code, e.g. 7 -> ``DAY_LOSS``; an unknown code is shown, never hidden."""
+    return NAMES.get(code, f"CODE_{code}")

@@ -1,0 +1,45 @@
+"""What a run was: enough to do it again byte for byte."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from engine.contracts.instruments import Instrument
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """One input file of a run. `sha256` is of the file's bytes: a changed file refuses to replay."""
+
+    path: str
+    sha256: str
+    kind: Literal["candles", "quotes", "trades", "funding", "synthetic"]
+    rows: int
+    quarantined: dict[str, int] = {}
+    seed: int | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Written beside the journal before the first event; `summary` fields are filled at the end."""
+
+    run_id: str
+    created: str  # ISO 8601 UTC, wall clock: informational, not part of any digest
+    world: Literal["backtest", "paper", "shadow", "live"]
+    strategies: dict[str, dict[str, float]]  # name -> parameters in force
+    instruments: list[Instrument]
+    capital_usd: float
+    limits: dict[str, float]
+    simulation: dict[str, float]
+    timeframes_s: list[int]
+    sources: list[Source]
+    symbols: list[str]
+    from_ns: int
+    to_ns: int
+    grade: Literal["candle-grade", "tick-grade"]
+    simulated: bool
+    synthetic: bool
+    code: str  # digest of every core and simulation source file
+    events: int = 0
+    digest: str = ""  # of every journalled entry and the final state
+    wall_s: float = 0.0
