@@ -1,0 +1,115 @@
+"""Top of book, five levels of depth, last trade: what each venue shows now."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from engine.contracts.records import JUMP, LAST
+from engine.core.compile import kernel
+
+LEVELS: Final = 5
+
+BOOK: Final = np.dtype(
+    (
+        np.record,
+        [
+            ("bid_ticks", "<i8"),  # 0: no quote yet
+            ("bid_lots", "<i8"),
+            ("ask_ticks", "<i8"),
+            ("ask_lots", "<i8"),
+            ("last_ticks", "<i8"),  # last trade; the mid where only quotes arrive
+            ("previous_ticks", "<i8"),  # the trade price before that
+            ("updated_ns", "<i8"),  # engine time of the last quote, path point or depth
+            ("venue_ns", "<i8"),  # venue time of the same
+            ("has_trades", "<i8"),  # 1 once trades or path points arrived: bars then follow trades
+            ("is_path", "<i8"),  # 1 where the last price came from a candle path
+            ("jumped", "<i8"),  # 1 where it did not move continuously from the one before
+            ("bad_quotes", "<i8"),  # crossed, zero or negative quotes refused so far
+            ("depth_bid_ticks", "<i8", (LEVELS,)),
+            ("depth_bid_lots", "<i8", (LEVELS,)),
+            ("depth_ask_ticks", "<i8", (LEVELS,)),
+            ("depth_ask_lots", "<i8", (LEVELS,)),
+        ],
+    )
+)
+
+
+@kernel
+def apply_quote(book: Any, event: Any) -> bool:
+    """Best bid and ask. A crossed or non-positive quote is counted and changes nothing."""
+    if event.bid_ticks <= 0 or event.ask_ticks <= event.bid_ticks or event.bid_lots < 0 or event.ask_lots < 0:
+        book.bad_quotes += 1
+        return False
+    book.bid_ticks = event.bid_ticks
+    book.bid_lots = event.bid_lots
+    book.ask_ticks = event.ask_ticks
+    book.ask_lots = event.ask_lots
+    book.updated_ns = event.ts_ns
+    book.venue_ns = event.venue_ts_ns
+    if book.has_trades == 0:
+        book.previous_ticks = book.last_ticks
+        book.last_ticks = (event.bid_ticks + event.ask_ticks) >> 1
+    return True
+
+
+@kernel
+def apply_depth(book: Any, event: Any) -> bool:
+    """One level of a depth batch; the batch counts once its `LAST` level arrived."""
+    level = np.int64(event.level)
+    if level >= LEVELS:
+        book.bad_quotes += 1
+        return False
+    book.depth_bid_ticks[level] = event.bid_ticks
+    book.depth_bid_lots[level] = event.bid_lots
+    book.depth_ask_ticks[level] = event.ask_ticks
+    book.depth_ask_lots[level] = event.ask_lots
+    if level == 0 and not apply_quote(book, event):
+        return False
+    return (event.bits & LAST) != 0
+
+
+@kernel
+def apply_trade(book: Any, event: Any) -> bool:
+    """A public trade."""
+    if event.price_ticks <= 0 or event.qty_lots < 0:
+        book.bad_quotes += 1
+        return False
+    book.has_trades = 1
+    book.is_path = 0
+    book.jumped = 1  # trades are discrete: nothing is known between two of them
+    book.previous_ticks = book.last_ticks
+    book.last_ticks = event.price_ticks
+    return True
+
+
+@kernel
+def apply_path(book: Any, event: Any) -> bool:
+    """One point of a candle's path: a trade price with a modelled spread and depth around it."""
+    price = event.price_ticks
+    spread = max(event.spread_ticks, 1)
+    bid = price - (spread >> 1)
+    if bid <= 0 or event.qty_lots < 0:
+        book.bad_quotes += 1
+        return False
+    book.bid_ticks = bid
+    book.bid_lots = event.depth_lots
+    book.ask_ticks = bid + spread
+    book.ask_lots = event.depth_lots
+    book.updated_ns = event.ts_ns
+    book.venue_ns = event.venue_ts_ns
+    book.has_trades = 1
+    book.is_path = 1
+    book.jumped = 1 if (event.bits & JUMP) != 0 else 0
+    book.previous_ticks = book.last_ticks
+    book.last_ticks = price
+    return True
+
+
+@kernel
+def spread_bps(book: Any) -> float:
+    """Quoted spread in basis points of the mid; infinite without a quote."""
+    if book.bid_ticks <= 0 or book.ask_ticks <= book.bid_ticks:
+        return np.inf
+    return 20_000.0 * (book.ask_ticks - book.bid_ticks) / (book.ask_ticks + book.bid_ticks)

@@ -1,0 +1,143 @@
+"""What the venue says about our orders: acks, rejects, fills, cancels, doubts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.contracts import reasons
+from engine.contracts.records import (
+    CANCEL_ACK,
+    CANCEL_REJECT,
+    FILL,
+    FORCED,
+    ORDER_ACK,
+    ORDER_EXPIRED,
+    ORDER_REJECT,
+    ORDER_TRIGGERED,
+    ORDER_UNKNOWN,
+    ROLE_ENTRY,
+    ROLE_STOP,
+)
+from engine.core import life, trades
+from engine.core.compile import kernel
+from engine.core.money import share_up, value_down
+from engine.core.orders import find, is_working, loss_at_stop, move, release, violation
+from engine.core.portfolio import fold_fill
+from engine.core.risk import enforce_day, watch_equity
+
+
+@kernel
+def order_event(s: Any, event: Any, out: Any) -> None:
+    """Apply one order event. An order we never sent is a violation, except for forced fills."""
+    kind = event.kind
+    if kind == FILL:
+        _fill(s, event, out)
+        return
+    slot = find(s, event.client_id)
+    if slot < 0:
+        violation(s, out, np.int64(event.instrument), reasons.UNKNOWN_CLIENT_ID, event.client_id, np.int64(kind), 0)
+        return
+    order = s.orders[slot]
+    if kind == ORDER_ACK:
+        order.venue_order_id = event.venue_order_id
+        move(s, out, event.client_id, life.ACKED)
+    elif kind == ORDER_REJECT:
+        move(s, out, event.client_id, life.REFUSED)
+        _after_reject(s, order, np.int64(event.reason))
+    elif kind == CANCEL_ACK:
+        move(s, out, event.client_id, life.CANCEL_DONE)
+    elif kind == CANCEL_REJECT:
+        move(s, out, event.client_id, life.CANCEL_REFUSED)
+    elif kind == ORDER_EXPIRED:
+        move(s, out, event.client_id, life.RAN_OUT)
+    elif kind == ORDER_UNKNOWN:
+        move(s, out, event.client_id, life.IN_DOUBT)
+    elif kind == ORDER_TRIGGERED:
+        move(s, out, event.client_id, life.TRIGGERED)
+
+
+@kernel
+def _after_reject(s: Any, order: Any, reason: int) -> None:
+    """A refused stop is serious: the one it was to replace stands again, a stop behind the market means out."""
+    p = s.positions[order.instrument]
+    if order.role == ROLE_STOP:
+        if reason == reasons.WOULD_TRIGGER:
+            if p.exit_reason == 0 and p.qty_lots != 0:
+                p.exit_reason = (
+                    reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
+                )
+        elif reason != reasons.REPLACED_ORDER_GONE:
+            p.stop_tries += 1
+    if order.replaces != 0 and p.stop_id == 0:
+        older = find(s, order.replaces)
+        if older >= 0 and is_working(s.orders[older]) and s.orders[older].role == ROLE_STOP:
+            p.stop_id = order.replaces
+
+
+@kernel
+def _fill(s: Any, event: Any, out: Any) -> None:
+    i = np.int64(event.instrument)
+    slot = find(s, event.client_id)
+    side = np.int64(event.side)
+    if event.qty_lots <= 0 or event.price_ticks <= 0 or (slot < 0 and (event.bits & FORCED) == 0):
+        violation(s, out, i, reasons.UNKNOWN_CLIENT_ID, event.client_id, event.price_ticks, event.qty_lots)
+        return
+    p = s.positions[i]
+    was_flat = p.qty_lots == 0
+    role = 0
+    leverage = p.leverage
+    if slot >= 0:
+        order = s.orders[slot]
+        side = order.side
+        role = order.role
+        leverage = order.leverage
+        happening = _count_fill(s, order, event, out)
+        if was_flat and role == ROLE_ENTRY:
+            trades.begin(s, i, order.strategy, order.trigger_ticks, 0)
+        elif was_flat:
+            trades.begin(s, i, 0, 0, 0)  # a late exit fill turned us round: owned by nobody, closed by supervise
+        _plan(s, i, order, event)
+        over = fold_fill(s, i, side, event, leverage)
+        move(s, out, event.client_id, happening)
+    else:
+        over = fold_fill(s, i, side, event, max(leverage, 1))
+    if over > 0:
+        violation(s, out, i, reasons.OVERFILL, event.client_id, event.price_ticks, over)
+    if p.qty_lots == 0:
+        trades.close(s, out, i, role, np.int64(event.bits))
+    watch_equity(s, out)
+    enforce_day(s)
+
+
+@kernel
+def _count_fill(s: Any, order: Any, event: Any, out: Any) -> int:
+    lots = event.qty_lots
+    left = order.qty_lots - order.filled_lots
+    if lots > left:
+        violation(s, out, order.instrument, reasons.OVERFILL, order.client_id, lots, left)
+    release(s, order, min(lots, left))
+    order.filled_lots += lots
+    return life.ALL_FILLED if order.filled_lots >= order.qty_lots else life.PART_FILLED
+
+
+@kernel
+def _plan(s: Any, i: int, order: Any, event: Any) -> None:
+    """Add to the trade what the fill says about the plan: risk taken on, slippage, the worst stop fill."""
+    p = s.positions[i]
+    slipped = (event.price_ticks - order.decision_ticks) * order.side
+    cost = value_down(s.instruments[i], abs(slipped), event.qty_lots)
+    p.slippage_e8 += cost if slipped > 0 else -cost
+    if order.role == ROLE_ENTRY:
+        p.risk_e8 += share_up(_planned_loss(s, i, order), event.qty_lots, order.qty_lots)
+    elif order.role == ROLE_STOP:
+        worse = (event.price_ticks - p.worst_stop_fill_ticks) * order.side > 0
+        if p.worst_stop_fill_ticks == 0 or worse:
+            p.worst_stop_fill_ticks = event.price_ticks
+
+
+@kernel
+def _planned_loss(s: Any, i: int, order: Any) -> int:
+    from_entry = loss_at_stop(s, i, order.side, order.price_ticks, order.qty_lots, order.trigger_ticks)
+    return max(from_entry, 0)

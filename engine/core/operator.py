@@ -1,0 +1,131 @@
+"""What people, flows and the clock tell the core: trading state, limits, parameters, balances, timers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.contracts import reasons
+from engine.contracts.records import EQUITY, NO_INSTRUMENT
+from engine.core import timers
+from engine.core.compile import kernel
+from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
+from engine.core.output import emit
+from engine.core.portfolio import equity_e8, free_e8, note_free
+from engine.core.risk import enforce_day, watch_equity
+
+MAX_FILTERS = 5
+
+
+@kernel
+def note_equity(s: Any, out: Any) -> None:
+    """Journal where the account stands."""
+    head = s.head[0]
+    note = emit(s, out, EQUITY, NO_INSTRUMENT)
+    note.equity_e8 = equity_e8(s)
+    note.cash_e8 = head.cash_e8
+    note.free_e8 = free_e8(s)
+    note.day_pnl_e8 = equity_e8(s) - head.day_start_e8
+    note.open_risk_e8 = head.unrealised_e8 - head.at_stops_e8
+
+
+@kernel
+def on_timer(s: Any, event: Any, out: Any) -> None:
+    """A timer is due: the hourly equity note, or an order that waited long enough."""
+    timer_id = event.timer_id
+    if timer_id == timers.MARK_EQUITY:
+        timers.arm(s, timer_id, (s.head[0].now_ns // timers.HOUR_NS + 1) * timers.HOUR_NS)
+        watch_equity(s, out)
+        note_equity(s, out)
+    elif timers.FIRST_ORDER_TIMER <= timer_id < timers.FIRST_ORDER_TIMER + POOL:
+        timers.arm(s, timer_id, timers.NEVER)
+        order = s.orders[timer_id - timers.FIRST_ORDER_TIMER]
+        cancel(s, out, order.client_id, reasons.ENTRY_TIMEOUT)
+    elif 0 <= timer_id < timers.SLOTS:
+        timers.arm(s, timer_id, timers.NEVER)
+    else:
+        s.head[0].quarantined += 1
+
+
+@kernel
+def on_operator(s: Any, event: Any, out: Any) -> None:
+    """pause/reduce: no entries; emergency: cancel entries, flatten, lock; resume: only a person says so."""
+    if event.reason == reasons.OPERATOR_RESUME:
+        s.head[0].peak_e8 = equity_e8(s)
+        set_state(s, out, ACTIVE, reasons.OPERATOR_RESUME)
+    elif event.reason == reasons.OPERATOR_PAUSE or event.reason == reasons.OPERATOR_REDUCE:
+        if s.head[0].trading_state == ACTIVE:
+            set_state(s, out, REDUCING, reasons.OPERATOR_REDUCE)
+    elif event.reason == reasons.OPERATOR_EMERGENCY:
+        set_state(s, out, HALTED, reasons.OPERATOR_EMERGENCY)
+        for i in range(s.head[0].instruments):
+            p = s.positions[i]
+            if p.entry_id != 0:
+                cancel(s, out, p.entry_id, reasons.EMERGENCY_EXIT)
+            if p.qty_lots != 0 and p.exit_reason == 0:
+                p.exit_reason = reasons.EMERGENCY_EXIT
+        s.head[0].exits_due = 1
+    else:
+        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.reason, 0)
+
+
+@kernel
+def on_parameter(s: Any, event: Any, out: Any) -> None:
+    """An approved parameter change; one out of its bounds is refused as a violation, never clipped."""
+    number = event.reason
+    if number < 1 or number >= s.enabled.shape[0]:
+        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.index, event.value_e9)
+        return
+    k = s.param_start[number] + event.index
+    value = event.value_e9 / 1e9
+    if event.index < 0 or k >= s.param_start[number + 1] or not s.param_bounds[k, 0] <= value <= s.param_bounds[k, 1]:
+        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.index, event.value_e9)
+        return
+    s.params[k] = value
+
+
+@kernel
+def on_limit(s: Any, event: Any, out: Any) -> None:
+    """A changed limit, by its place in `engine.core.limits.BOUNDS`, in that field's integer unit."""
+    if not 0 <= event.index < s.limit_words.shape[0] or event.amount_e8 < 0:
+        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.index, event.amount_e8)
+        return
+    s.limit_words[event.index] = event.amount_e8
+    enforce_day(s)
+
+
+@kernel
+def on_balance(s: Any, event: Any, correction: bool) -> None:
+    """A deposit (+) or withdrawal (-) of the booking currency: moves the day's start and the peak with it,
+    so that it is neither profit nor loss. A correction books a difference the venue insists on as a fee."""
+    head = s.head[0]
+    if not 0 <= event.index < s.balances.shape[0]:
+        head.quarantined += 1
+        return
+    s.balances[event.index] += event.amount_e8
+    head.cash_e8 += event.amount_e8
+    if correction:
+        head.fees_e8 -= event.amount_e8
+    else:
+        head.deposits_e8 += event.amount_e8
+        head.day_start_e8 += event.amount_e8
+        head.peak_e8 += event.amount_e8
+    note_free(s)
+
+
+@kernel
+def on_filter(s: Any, event: Any) -> None:
+    """A venue changed a rule of an instrument mid-session (field by its place among the venue's filters)."""
+    if event.instrument >= s.head[0].instruments or event.amount_e8 < 0 or not 0 <= event.index < MAX_FILTERS:
+        s.head[0].quarantined += 1
+        return
+    row = s.instruments[event.instrument]
+    if event.index == 0:
+        row.min_lots = event.amount_e8
+    elif event.index == 1:
+        row.max_lots = event.amount_e8
+    elif event.index == 2:
+        row.min_notional_e8 = event.amount_e8
+    elif event.index == 3:
+        row.maker_fee_e8 = event.amount_e8
+    else:
+        row.taker_fee_e8 = event.amount_e8

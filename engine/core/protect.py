@@ -1,0 +1,112 @@
+"""Positions and their protection: every open quantity has its stop, or is on its way out.
+
+`supervise` is a reconciler: called after anything that touches an instrument, it compares what should be
+at the venue with what is, and issues at most one command to close the difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.contracts import reasons
+from engine.contracts.records import GTC, IOC, MARKET, REDUCE_ONLY, ROLE_EXIT, ROLE_STOP, STOP_MARKET
+from engine.core import life
+from engine.core.compile import kernel
+from engine.core.money import value_down
+from engine.core.orders import cancel, find, is_working, place
+from engine.core.portfolio import refresh_at_stop
+
+SECOND_NS = 1_000_000_000
+MAX_STOP_TRIES = 3
+
+
+@kernel
+def want_exit(s: Any, i: int, reason: int) -> None:
+    """Ask for a position to be closed; the first reason stands."""
+    p = s.positions[i]
+    if p.qty_lots != 0 and p.exit_reason == 0:
+        p.exit_reason = reason
+
+
+@kernel
+def tighten_stop(s: Any, i: int, stop_ticks: int) -> bool:
+    """Move a stop in the position's favour; anything else is ignored."""
+    p = s.positions[i]
+    if p.qty_lots == 0 or stop_ticks <= 0:
+        return False
+    better = stop_ticks > p.stop_ticks if p.qty_lots > 0 else stop_ticks < p.stop_ticks
+    if better:
+        p.stop_ticks = stop_ticks
+        refresh_at_stop(s, i)
+    return better
+
+
+@kernel
+def supervise(s: Any, out: Any, i: int) -> None:
+    """Bring the venue's orders for an instrument in line with the position."""
+    p = s.positions[i]
+    if p.qty_lots == 0:
+        if p.stop_id != 0:
+            cancel(s, out, p.stop_id, reasons.EXIT_SIGNAL)
+        return
+    if p.target_ticks != 0 and (p.mark_ticks - p.target_ticks) * p.side >= 0:
+        want_exit(s, i, reasons.TAKE_PROFIT)
+    if p.exit_reason == 0 and (p.stop_ticks <= 0 or p.stop_tries >= MAX_STOP_TRIES):
+        p.exit_reason = reasons.NAKED_POSITION
+    if p.exit_reason != 0:
+        _leave(s, out, i)
+    else:
+        _keep_stop(s, out, i)
+
+
+@kernel
+def _replaceable(s: Any, client_id: int) -> int:
+    """The id where the order can be replaced now, 0 where there is none, -1 where we must wait for the venue."""
+    slot = find(s, client_id)
+    if slot < 0 or not is_working(s.orders[slot]):
+        return 0
+    status = s.orders[slot].status
+    return client_id if status == life.ACCEPTED or status == life.PARTIAL else -1
+
+
+@kernel
+def _leave(s: Any, out: Any, i: int) -> None:
+    p = s.positions[i]
+    if p.exit_id != 0 or s.head[0].now_ns < p.exit_after_ns:
+        return
+    stop = _replaceable(s, p.stop_id)
+    if stop < 0:
+        return
+    if p.entry_id != 0:  # never buy and sell at once
+        cancel(s, out, p.entry_id, p.exit_reason)
+    touch = s.books[i].bid_ticks if p.qty_lots > 0 else s.books[i].ask_ticks
+    lots = abs(p.qty_lots)
+    if value_down(s.instruments[i], touch, lots) < s.instruments[i].min_notional_e8 and p.exit_tries > 0:
+        p.blocked = 1  # too small to sell: kept and shown as dust until a person or the price changes it
+        p.exit_after_ns = s.head[0].now_ns + 3600 * SECOND_NS
+        return
+    side = -1 if p.qty_lots > 0 else 1
+    place(
+        s, out, i, ROLE_EXIT, side, MARKET, IOC, REDUCE_ONLY, touch, lots, 0, stop, p.exit_reason, p.strategy, p.leverage
+    )
+    p.exit_tries += 1
+    p.exit_after_ns = s.head[0].now_ns + SECOND_NS * (1 << min(p.exit_tries, 6))
+
+
+@kernel
+def _keep_stop(s: Any, out: Any, i: int) -> None:
+    p = s.positions[i]
+    replaces = _replaceable(s, p.stop_id)
+    if replaces < 0:
+        return
+    lots = abs(p.qty_lots)
+    if replaces != 0:
+        order = s.orders[find(s, replaces)]
+        if order.qty_lots - order.filled_lots == lots and order.trigger_ticks == p.stop_ticks:
+            return
+    side = -1 if p.qty_lots > 0 else 1
+    reason = reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
+    place(
+        s, out, i, ROLE_STOP, side, STOP_MARKET, GTC, REDUCE_ONLY, p.stop_ticks, lots, p.stop_ticks, replaces, reason,
+        p.strategy, p.leverage,
+    )  # fmt: skip

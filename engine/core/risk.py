@@ -1,0 +1,265 @@
+"""The gate every entry passes: fails closed, one stable reason code a refusal (architecture §7).
+
+`check_entry` derives everything again from the state: it trusts neither the strategy nor the sizing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.contracts import reasons
+from engine.contracts.records import GAP, NO_INSTRUMENT
+from engine.core.compile import kernel
+from engine.core.limits import SCALE
+from engine.core.money import value_down, value_up
+from engine.core.orders import ACTIVE, REDUCING, entry_cost, loss_at_stop, set_state
+from engine.core.output import emit
+from engine.core.portfolio import book_e8, equity_e8, free_e8, liquidation_ticks, stop_fill_ticks
+
+DAY_NS = 86_400_000_000_000
+MINUTE_NS = 60_000_000_000
+MAX_TICKS = 1 << 50
+MAX_VALUE = 1e16  # 1e-8 USD
+
+
+@kernel
+def share_of(amount_e8: int, pct: int) -> int:
+    """`pct` (1e-4 per cent) of an amount, rounded down to 1e-4 USD: never more than the share."""
+    return (amount_e8 // 10_000) * pct // 100
+
+
+@kernel
+def trade_limit_e8(s: Any) -> int:
+    """Most a single trade may lose at its stop."""
+    limits = s.limits[0]
+    return min(limits.trade_loss_e8, share_of(s.head[0].day_start_e8, limits.trade_loss_pct))
+
+
+@kernel
+def day_limit_e8(s: Any) -> int:
+    """Most the current UTC day may lose."""
+    limits = s.limits[0]
+    return min(limits.day_loss_e8, share_of(s.head[0].day_start_e8, limits.day_loss_pct))
+
+
+@kernel
+def reserve_e8(s: Any) -> int:
+    """Cash that is never committed."""
+    limits = s.limits[0]
+    return max(limits.reserve_e8, share_of(s.head[0].day_start_e8, limits.reserve_pct))
+
+
+@kernel
+def day_room_e8(s: Any) -> int:
+    """What may still be put at risk today: the limit less today's loss with *all* stops hit and all
+    pending entries stopped out."""
+    head = s.head[0]
+    worst = book_e8(s) + head.at_stops_e8 - head.pending_risk_e8
+    return head.day_limit_e8 + worst - head.day_start_e8
+
+
+@kernel
+def commit_room_e8(s: Any) -> int:
+    """Cash an entry may still commit. Perpetual losses and funding are paid from cash, so the day's
+    loss limit is kept back besides the reserve where margin is in use."""
+    head = s.head[0]
+    kept = head.day_limit_e8 if head.margin_e8 > 0 else 0
+    return free_e8(s) - reserve_e8(s) - kept
+
+
+@kernel
+def cluster_exposure_e8(s: Any, cluster: int, side: int) -> int:
+    """Open notional of one cluster in one direction."""
+    total = 0
+    for i in range(s.head[0].instruments):
+        p = s.positions[i]
+        if p.qty_lots * side > 0 and s.instruments[i].cluster == cluster:
+            total += p.cost_e8
+    return total
+
+
+@kernel
+def pending_notional_e8(s: Any) -> int:
+    """Notional of entries that are not finished, bounded from above by their orders."""
+    total = 0
+    for slot in range(s.orders.shape[0]):
+        order = s.orders[slot]
+        if order.reserve_e8 > 0:
+            total += value_up(s.instruments[order.instrument], order.price_ticks, order.qty_lots - order.filled_lots)
+    return total
+
+
+@kernel
+def check_state(s: Any, i: int) -> int:
+    """Everything about now that forbids an entry whatever its size; 0 when there is nothing."""
+    head = s.head[0]
+    limits = s.limits[0]
+    book = s.books[i]
+    p = s.positions[i]
+    if head.trading_state != ACTIVE:
+        return reasons.NOT_ACTIVE
+    if s.instruments[i].quote_is_cash == 0:
+        return reasons.NOT_TRADABLE
+    if p.blocked != 0:
+        return reasons.INSTRUMENT_BLOCKED
+    if p.doubts != 0:
+        return reasons.ORDER_IN_DOUBT
+    if p.qty_lots != 0 or p.entry_id != 0 or p.exit_id != 0 or p.stop_id != 0:
+        return reasons.POSITION_OPEN
+    if book.bid_ticks <= 0 or book.ask_ticks <= book.bid_ticks:
+        return reasons.CROSSED_BOOK
+    if (head.now_ns - book.updated_ns) * SCALE > limits.max_data_age_s * 1_000_000_000:
+        return reasons.STALE_DATA
+    if (book.ask_ticks - book.bid_ticks) * 20_000 * SCALE > limits.max_spread_bps * (book.ask_ticks + book.bid_ticks):
+        return reasons.SPREAD_TOO_WIDE
+    if (head.open_positions + head.pending_entries + 1) * SCALE > limits.max_positions:
+        return reasons.MAX_POSITIONS
+    if head.minute == head.now_ns // MINUTE_NS and (head.minute_orders + 1) * SCALE > limits.orders_per_minute:
+        return reasons.ORDER_RATE
+    return 0
+
+
+@kernel
+def check_order(s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: int, leverage: int) -> tuple[int, int, int]:
+    """(reason, measured, limit) of the first rule an entry breaks, (0, 0, 0) when it breaks none.
+    `measured` and `limit` are 1e-8 USD where the rule is about money, else plain numbers."""
+    limits = s.limits[0]
+    instrument = s.instruments[i]
+    book = s.books[i]
+    if ticks <= 0 or ticks > MAX_TICKS or lots > MAX_TICKS or (side != 1 and side != -1):
+        return reasons.BAD_NUMBER, ticks, MAX_TICKS
+    if stop_ticks <= 0 or (ticks - stop_ticks) * side <= 0:
+        return reasons.STOP_MISSING, stop_ticks, ticks
+    if lots < instrument.min_lots or lots <= 0:
+        return reasons.QUANTITY_BELOW_MINIMUM, lots, instrument.min_lots
+    if lots > instrument.max_lots:
+        return reasons.QUANTITY_ABOVE_MAXIMUM, lots, instrument.max_lots
+    if float(ticks) * float(lots) * instrument.value_num > MAX_VALUE * instrument.value_den:
+        return reasons.BAD_NUMBER, lots, instrument.max_lots  # would leave 64 bits
+    twice_mid = book.bid_ticks + book.ask_ticks
+    if abs(2 * ticks - twice_mid) * 10_000 * SCALE > limits.fat_finger_bps * twice_mid:
+        return reasons.FAT_FINGER, ticks, twice_mid // 2
+    band = instrument.band_up_e4 if ticks * 2 > twice_mid else instrument.band_down_e4
+    if (ticks * 20_000 - twice_mid * band) * (1 if band > SCALE else -1) > 0:
+        return reasons.PRICE_OUT_OF_BAND, ticks, twice_mid // 2
+    # the exit at the stop must clear the venue's minimum too, or the position could never be closed
+    least = value_down(instrument, min(ticks, stop_fill_ticks(s, stop_ticks, side)), lots)
+    if least < instrument.min_notional_e8:
+        return reasons.NOTIONAL_BELOW_MINIMUM, least, instrument.min_notional_e8
+    return _check_money(s, i, side, ticks, lots, stop_ticks, leverage)
+
+
+@kernel
+def _check_money(s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: int, leverage: int) -> tuple[int, int, int]:
+    head = s.head[0]
+    limits = s.limits[0]
+    instrument = s.instruments[i]
+    notional = value_up(instrument, ticks, lots)
+    if notional > limits.order_notional_e8:
+        return reasons.ORDER_NOTIONAL, notional, limits.order_notional_e8
+    if notional > limits.instrument_exposure_e8:
+        return reasons.INSTRUMENT_EXPOSURE, notional, limits.instrument_exposure_e8
+    total = head.exposure_e8 + pending_notional_e8(s) + notional
+    if total > limits.exposure_e8:
+        return reasons.EXPOSURE, total, limits.exposure_e8
+    cluster = cluster_exposure_e8(s, instrument.cluster, side) + pending_notional_e8(s) + notional
+    if cluster > limits.cluster_exposure_e8:
+        return reasons.CLUSTER_EXPOSURE, cluster, limits.cluster_exposure_e8
+    cost = entry_cost(instrument, side, ticks, lots, leverage)
+    if cost > commit_room_e8(s):
+        return reasons.RESERVE, cost, commit_room_e8(s)
+    if instrument.is_perp != 0:
+        broken = _check_leverage(s, i, side, ticks, stop_ticks, leverage)
+        if broken != 0:
+            return broken, leverage * SCALE, limits.max_leverage
+    elif side < 0:
+        return reasons.NOT_TRADABLE, side, 0  # spot is never sold short
+    loss = loss_at_stop(s, i, side, ticks, lots, stop_ticks)
+    if loss > trade_limit_e8(s):
+        return reasons.TRADE_LOSS, loss, trade_limit_e8(s)
+    if loss > day_room_e8(s):
+        return reasons.DAY_LOSS, loss, max(day_room_e8(s), 0)
+    return 0, 0, 0
+
+
+@kernel
+def _check_leverage(s: Any, i: int, side: int, ticks: int, stop_ticks: int, leverage: int) -> int:
+    limits = s.limits[0]
+    if leverage < 1 or leverage * SCALE > limits.max_leverage or leverage > s.instruments[i].max_leverage:
+        return reasons.LEVERAGE
+    away = abs(float(ticks) - liquidation_ticks(s, i, side, float(ticks), leverage))
+    needed = abs(ticks - stop_ticks) * (1.0 + limits.liquidation_buffer_pct / (100.0 * SCALE))
+    return reasons.LIQUIDATION_TOO_NEAR if away < needed else 0
+
+
+@kernel
+def count_order(s: Any) -> None:
+    """Count an entry towards the order rate."""
+    head = s.head[0]
+    minute = head.now_ns // MINUTE_NS
+    if head.minute != minute:
+        head.minute = minute
+        head.minute_orders = 0
+    head.minute_orders += 1
+
+
+@kernel
+def watch_equity(s: Any, out: Any) -> None:
+    """Peak and drawdown: past the limit only exits are allowed until a person resumes."""
+    head = s.head[0]
+    equity = equity_e8(s)
+    head.peak_e8 = max(head.peak_e8, equity)
+    if head.trading_state == ACTIVE and head.peak_e8 - equity >= share_of(head.peak_e8, s.limits[0].drawdown_pct):
+        set_state(s, out, REDUCING, reasons.DRAWDOWN_LIMIT)
+
+
+@kernel
+def enforce_day(s: Any) -> None:
+    """Keep the worst case of the day within its limit: mark positions for exit, the one with most to lose
+    from here first, until what remains at risk fits. Covers midnight (when open profit becomes the new
+    day's to lose), gaps, and funding."""
+    head = s.head[0]
+    if head.open_positions == 0:
+        return
+    leaving = 0
+    for i in range(head.instruments):
+        p = s.positions[i]
+        if p.qty_lots != 0 and p.exit_reason != 0:
+            leaving += p.unrealised_e8 - p.at_stop_e8
+    while day_room_e8(s) + leaving < 0:
+        worst = -1
+        most = 0
+        for i in range(head.instruments):
+            p = s.positions[i]
+            if p.qty_lots == 0 or p.exit_reason != 0:
+                continue
+            at_risk = p.unrealised_e8 - p.at_stop_e8
+            earlier = worst >= 0 and s.instruments[i].tie_break < s.instruments[worst].tie_break
+            if worst < 0 or at_risk > most or (at_risk == most and earlier):
+                worst = i
+                most = at_risk
+        if worst < 0:
+            return
+        s.positions[worst].exit_reason = reasons.DAY_LIMIT_EXIT
+        head.exits_due = 1
+        leaving += most
+
+
+@kernel
+def new_day(s: Any, out: Any) -> None:
+    """UTC midnight: yesterday's result is judged, the new day's limit is fixed, open risk is fitted to it."""
+    head = s.head[0]
+    equity = equity_e8(s)
+    loss = head.day_start_e8 - equity
+    if head.day_end_ns != 0 and loss > head.day_limit_e8:
+        note = emit(s, out, GAP, NO_INSTRUMENT)
+        note.reason = head.day_gap_reason if head.day_gap_reason != 0 else np.int64(reasons.GAP_BETWEEN_TICKS)
+        note.loss_e8 = loss
+        note.planned_e8 = head.day_limit_e8
+    head.day_gap_reason = 0
+    head.day_end_ns = (head.now_ns // DAY_NS + 1) * DAY_NS
+    head.day_start_e8 = equity
+    head.day_limit_e8 = max(day_limit_e8(s), 0)
+    enforce_day(s)

@@ -1,0 +1,292 @@
+"""All of the core's memory: one flat buffer, typed views into it, snapshot, restore, digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from engine.contracts.errors import BadInput, Fatal
+from engine.contracts.instruments import E8, Instrument
+from engine.core import orders, timers
+from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
+from engine.core.book import BOOK
+from engine.core.limits import LIMITS, Limits
+from engine.core.orders import ORDER
+from engine.core.portfolio import POSITION
+from engine.core.strategies.table import STRATEGIES
+
+HEAD: Final = np.dtype(
+    (
+        np.record,
+        [
+            (name, "<i8")
+            for name in (
+                "now_ns",
+                "seq",
+                "day_end_ns",
+                "trading_state",
+                "next_client_id",
+                "next_trade_no",
+                "next_timer_ns",
+                "next_timer_id",
+                "deposits_e8",
+                "gross_e8",
+                "fees_e8",
+                "funding_e8",
+                "unrealised_e8",
+                "cash_e8",
+                "margin_e8",
+                "reserved_e8",  # cash reserved for entry orders
+                "pending_risk_e8",  # loss at the stops of entry orders not yet filled
+                "pending_entries",
+                "at_stops_e8",  # open P&L if every stop were hit now
+                "exposure_e8",
+                "min_free_e8",
+                "day_start_e8",
+                "day_limit_e8",  # the day's loss limit, fixed at the day's start
+                "day_gap_reason",
+                "peak_e8",
+                "open_positions",
+                "violations",
+                "minute",  # current minute and entries sent in it
+                "minute_orders",
+                "instruments",
+                "exits_due",  # 1: positions were marked for exit outside their own events
+                "quarantined",  # events refused as malformed
+            )
+        ],
+    )
+)
+
+INSTRUMENT: Final = np.dtype(
+    (
+        np.record,
+        [
+            (name, "<i8")
+            for name in (
+                "value_num",  # value_e8 = ticks x lots x value_num / value_den
+                "value_den",
+                "lot_base_e8",
+                "min_lots",
+                "max_lots",
+                "min_notional_e8",
+                "band_up_e4",
+                "band_down_e4",
+                "maker_fee_e8",
+                "taker_fee_e8",
+                "maintenance_e8",
+                "max_leverage",
+                "is_perp",
+                "fee_in_base",
+                "base_asset",
+                "quote_asset",
+                "quote_is_cash",
+                "cluster",
+                "is_stable",  # both legs are meant to keep one price
+                "tie_break",  # stable rank by name: order of symbols in a file never matters
+            )
+        ],
+    )
+)
+
+FORECAST_ROW: Final = np.dtype(
+    (np.record, [(name, "<i8") for name in ("value_e9", "confidence_e9", "expires_ns", "digest")])
+)
+
+CASH_ASSETS: Final = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "BUSD", "USDP")
+"""Assets counted as one dollar. A depeg is a risk of its own that the arbitrage strategy guards."""
+
+_STRATEGY_FIELDS = [(row.name, Any) for row in STRATEGIES] + [(f"{row.name}_params", Any) for row in STRATEGIES]
+
+State = NamedTuple(  # type: ignore[misc]
+    "State",
+    [
+        ("head", Any),  # (1,) HEAD
+        ("limits", Any),  # (1,) LIMITS
+        ("limit_words", Any),  # (L,) int64: the same bytes as `limits`
+        ("instruments", Any),  # (I,) INSTRUMENT
+        ("timeframes_ns", Any),  # (TIMEFRAMES,) int64
+        ("params", Any),  # (P,) float64: every strategy's parameters, one after the other
+        ("param_bounds", Any),  # (P, 2) float64: lowest, highest
+        ("param_start", Any),  # (strategies + 2,) int64: where each strategy's parameters begin
+        ("enabled", Any),  # (strategies + 1,) int64, by strategy number
+        ("books", Any),  # (I,) BOOK
+        ("bars", Any),  # (I, TIMEFRAMES) BAR
+        ("ring", Any),  # (I, TIMEFRAMES, RING) CLOSED_BAR
+        ("positions", Any),  # (I,) POSITION
+        ("orders", Any),  # (POOL,) ORDER
+        ("timers", Any),  # (SLOTS,) int64 due times
+        ("balances", Any),  # (A,) int64, 1e-8 units of each asset
+        ("forecasts", Any),  # (I,) FORECAST_ROW
+        *_STRATEGY_FIELDS,  # NAME (I,) its state; NAME_params (1,) its parameters by name (same bytes as `params`)
+    ],
+)
+
+
+class Core(NamedTuple):
+    """The state, the buffer it lives in, and the names the numbers stand for."""
+
+    state: Any
+    buffer: np.ndarray[Any, np.dtype[np.uint8]]
+    instruments: tuple[Instrument, ...]
+    assets: tuple[str, ...]
+
+
+def _shapes(n: int, assets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    i8, f8 = np.dtype("<i8"), np.dtype("<f8")
+    count = sum(len(row.params) for row in STRATEGIES)
+    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+        "head": (HEAD, (1,)),
+        "limits": (LIMITS, (1,)),
+        "instruments": (INSTRUMENT, (n,)),
+        "timeframes_ns": (i8, (TIMEFRAMES,)),
+        "params": (f8, (count,)),
+        "param_bounds": (f8, (count, 2)),
+        "param_start": (i8, (len(STRATEGIES) + 2,)),
+        "enabled": (i8, (len(STRATEGIES) + 1,)),
+        "books": (BOOK, (n,)),
+        "bars": (BAR, (n, TIMEFRAMES)),
+        "ring": (CLOSED_BAR, (n, TIMEFRAMES, RING)),
+        "positions": (POSITION, (n,)),
+        "orders": (ORDER, (orders.POOL,)),
+        "timers": (i8, (timers.SLOTS,)),
+        "balances": (i8, (assets,)),
+        "forecasts": (FORECAST_ROW, (n,)),
+    }
+    return shapes | {row.name: (row.state, (n,)) for row in STRATEGIES}
+
+
+def _views(buffer: np.ndarray[Any, Any], n: int, assets: int) -> Any:
+    views: dict[str, Any] = {}
+    offset = 0
+    for name, (dtype, shape) in _shapes(n, assets).items():
+        size = dtype.itemsize * int(np.prod(shape))
+        views[name] = buffer[offset : offset + size].view(dtype).reshape(shape)
+        offset += size
+    views["limit_words"] = views["limits"].view(np.dtype("<i8"))
+    first = 0
+    for row in STRATEGIES:
+        views[f"{row.name}_params"] = views["params"][first : first + len(row.params)].view(row.params_dtype)
+        first += len(row.params)
+    return State(**views)
+
+
+def _size(n: int, assets: int) -> int:
+    return sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in _shapes(n, assets).values())
+
+
+def _cash_e8(amount_usd: float) -> int:
+    if not 1.0 <= amount_usd <= 1e7:
+        raise BadInput(f"capital_usd = {amount_usd} is outside 1..10,000,000 USD")
+    return int(round(Decimal(str(amount_usd)) * E8))
+
+
+def new_core(
+    instruments: Sequence[Instrument],
+    limits: Limits,
+    capital_usd: float,
+    strategies: dict[str, dict[str, float]],
+    timeframes_s: Sequence[int],
+) -> Core:
+    """A fresh core.
+
+    `strategies` names the enabled ones with the parameters that differ from their defaults (the booking
+    asset receives `capital_usd`). Raises BadInput for an unknown strategy or parameter, a value out of
+    bounds, no instrument, or more than 65,000.
+    """
+    if not 1 <= len(instruments) <= 65_000:
+        raise BadInput(f"{len(instruments)} instruments; between 1 and 65,000 can be traded at once")
+    if len(timeframes_s) != TIMEFRAMES or sorted(set(timeframes_s)) != list(timeframes_s) or timeframes_s[0] < 1:
+        raise BadInput(f"timeframes_s = {list(timeframes_s)}: {TIMEFRAMES} rising lengths in seconds are needed")
+    assets = _assets(instruments)
+    buffer = np.zeros(_size(len(instruments), len(assets)), np.uint8)
+    s = _views(buffer, len(instruments), len(assets))
+    _fill_head(s, len(instruments), _cash_e8(capital_usd))
+    s.balances[assets.index(_booking_asset(instruments))] = s.head[0]["cash_e8"]
+    s.limits[:] = limits.row()
+    s.timeframes_ns[:] = [seconds * 1_000_000_000 for seconds in timeframes_s]
+    s.timers[:] = timers.NEVER
+    _fill_instruments(s, instruments, assets)
+    _fill_params(s, strategies)
+    return Core(s, buffer, tuple(instruments), assets)
+
+
+def _fill_head(s: Any, n: int, cash: int) -> None:
+    head = s.head[0]
+    head.next_client_id = 1
+    head.next_trade_no = 1
+    head.next_timer_ns = timers.NEVER
+    head.deposits_e8 = head.cash_e8 = head.min_free_e8 = head.peak_e8 = head.day_start_e8 = cash
+    head.instruments = n
+
+
+def _assets(instruments: Sequence[Instrument]) -> tuple[str, ...]:
+    return tuple(sorted({i.base for i in instruments} | {i.quote for i in instruments}))
+
+
+def _booking_asset(instruments: Sequence[Instrument]) -> str:
+    quotes = [i.quote for i in instruments]
+    cash = [q for q in quotes if q in CASH_ASSETS]
+    return max(sorted(set(cash or quotes)), key=(cash or quotes).count)
+
+
+def _fill_instruments(s: Any, instruments: Sequence[Instrument], assets: tuple[str, ...]) -> None:
+    clusters = sorted({i.cluster for i in instruments})
+    order = sorted(range(len(instruments)), key=lambda k: (instruments[k].symbol, instruments[k].venue))
+    for rank, k in enumerate(order):
+        one, row = instruments[k], s.instruments[k]
+        value = one.tick_lot_e8
+        row.value_num, row.value_den = value.numerator, value.denominator
+        row.lot_base_e8 = one.lot_base_e8
+        row.min_lots = -int(-one.min_qty // one.lot_size)
+        row.max_lots = int(one.max_qty // one.lot_size)
+        row.min_notional_e8 = int(one.min_notional * E8)
+        row.band_up_e4, row.band_down_e4 = int(one.band_up * 10_000), int(one.band_down * 10_000)
+        row.maker_fee_e8, row.taker_fee_e8 = int(one.maker_fee * E8), int(one.taker_fee * E8)
+        row.maintenance_e8 = int(one.maintenance_margin_rate * E8)
+        row.max_leverage = one.max_leverage
+        row.is_perp = one.kind == "perp"
+        row.fee_in_base = one.fee_in_base
+        row.base_asset, row.quote_asset = assets.index(one.base), assets.index(one.quote)
+        row.quote_is_cash = one.quote in CASH_ASSETS
+        row.cluster = clusters.index(one.cluster)
+        row.is_stable = one.cluster == "stable"
+        row.tie_break = rank
+
+
+def _fill_params(s: Any, strategies: dict[str, dict[str, float]]) -> None:
+    known = {row.name: row for row in STRATEGIES}
+    for name in strategies:
+        if name not in known:
+            raise BadInput(f"unknown strategy {name!r}; known: {', '.join(known)}")
+    k = 0
+    for row in STRATEGIES:
+        s.param_start[row.number] = k
+        values = row.resolve(strategies.get(row.name, {}))
+        s.enabled[row.number] = row.name in strategies
+        for param in row.params:
+            s.params[k] = values[param.name]
+            s.param_bounds[k] = (param.low, param.high)
+            k += 1
+    s.param_start[len(STRATEGIES) + 1] = k
+
+
+def snapshot(core: Core) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A copy of everything the core knows."""
+    return core.buffer.copy()
+
+
+def restore(core: Core, memory: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    """Put a snapshot back. Raises Fatal where it was taken with another layout (instruments, strategies)."""
+    if memory.shape != core.buffer.shape:
+        raise Fatal(f"snapshot of {memory.size} bytes does not fit a state of {core.buffer.size}: other config or build")
+    core.buffer[:] = memory
+
+
+def digest(core: Core) -> str:
+    """Hex digest of the whole state."""
+    return hashlib.blake2b(core.buffer.tobytes(), digest_size=16).hexdigest()

@@ -1,0 +1,155 @@
+"""One event in, commands and notes out: the whole engine as one function.
+
+`apply` makes true what the event says; `decide` looks at what is true and issues commands, which are
+applied as facts on the spot. Live, backtest, paper, shadow and replay all call this same `step`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.contracts import reasons
+from engine.contracts.records import (
+    BALANCE,
+    CORRECTION,
+    DEPTH,
+    FILTER,
+    FORECAST,
+    FUNDING,
+    LIMIT,
+    MARK,
+    NO_INSTRUMENT,
+    OPERATOR,
+    PARAMETER,
+    PATH,
+    QUOTE,
+    TIMER,
+    TRADE,
+)
+from engine.core import bars, book, fills, operator, portfolio, protect, risk, timers
+from engine.core.compile import kernel
+from engine.core.orders import violation
+from engine.core.output import HEADROOM
+from engine.core.strategies import table
+
+HOUR_NS = 3_600_000_000_000
+
+
+@kernel
+def step(s: Any, event: Any, out: Any) -> None:
+    """Apply one event and decide. Malformed events are counted and change nothing."""
+    head = s.head[0]
+    head.seq += 1
+    if event.ts_ns > head.now_ns:  # time never runs backwards inside
+        head.now_ns = event.ts_ns
+    if head.now_ns >= head.day_end_ns:
+        risk.new_day(s, out)
+        if s.timers[timers.MARK_EQUITY] == timers.NEVER:
+            timers.arm(s, timers.MARK_EQUITY, (head.now_ns // HOUR_NS + 1) * HOUR_NS)
+            operator.note_equity(s, out)
+    kind = event.kind
+    if kind <= FUNDING:
+        if event.instrument >= head.instruments:
+            head.quarantined += 1
+        else:
+            _market(s, event, out)
+    elif kind < TIMER:
+        if event.instrument >= head.instruments:
+            head.quarantined += 1
+        else:
+            fills.order_event(s, event, out)
+            protect.supervise(s, out, np.int64(event.instrument))
+    else:
+        _other(s, event, out)
+    if head.exits_due != 0:
+        head.exits_due = 0
+        for i in range(head.instruments):
+            if s.positions[i].qty_lots != 0:
+                protect.supervise(s, out, i)
+
+
+@kernel
+def _market(s: Any, event: Any, out: Any) -> None:
+    i = np.int64(event.instrument)
+    one = s.books[i]
+    kind = event.kind
+    lots = 0
+    if kind == QUOTE:
+        good = book.apply_quote(one, event)
+        priced = one.has_trades == 0
+    elif kind == PATH:
+        good = book.apply_path(one, event)
+        priced = True
+        lots = event.qty_lots
+    elif kind == TRADE:
+        good = book.apply_trade(one, event)
+        priced = True
+        lots = event.qty_lots
+    elif kind == DEPTH:
+        good = book.apply_depth(one, event)
+        priced = one.has_trades == 0
+    elif kind == FUNDING:
+        if event.amount_e8 != 0:
+            portfolio.pay_funding(s, i, event.amount_e8)
+            risk.enforce_day(s)
+        return
+    else:
+        good = kind == MARK
+        priced = False
+    if not good:
+        return
+    closed = 0
+    if priced:
+        closed = bars.update(s.bars[i], s.ring[i], s.timeframes_ns, event.venue_ts_ns, one.last_ticks, lots)
+    p = s.positions[i]
+    if p.qty_lots != 0:
+        portfolio.mark(s, i)
+        risk.watch_equity(s, out)
+        table.on_tick(s, out, i, p.strategy)
+    if closed != 0:
+        table.on_bar(s, out, i, closed)
+    if p.qty_lots != 0 or p.stop_id != 0:
+        protect.supervise(s, out, i)
+
+
+@kernel
+def _other(s: Any, event: Any, out: Any) -> None:
+    kind = event.kind
+    if kind == TIMER:
+        operator.on_timer(s, event, out)
+    elif kind == OPERATOR:
+        operator.on_operator(s, event, out)
+    elif kind == PARAMETER:
+        operator.on_parameter(s, event, out)
+    elif kind == LIMIT:
+        operator.on_limit(s, event, out)
+    elif kind == FORECAST:
+        if event.instrument < s.head[0].instruments:
+            row = s.forecasts[event.instrument]
+            row.value_e9 = event.value_e9
+            row.confidence_e9 = event.confidence_e9
+            row.expires_ns = event.expires_ns
+            row.digest = event.digest
+    elif kind == BALANCE:
+        operator.on_balance(s, event, (event.bits & CORRECTION) != 0)
+    elif kind == FILTER:
+        operator.on_filter(s, event)
+    else:
+        s.head[0].quarantined += 1
+        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, np.int64(kind), 0)
+
+
+
+
+@kernel(entry=True)
+def step_all(s: Any, events: Any, out: Any) -> int:
+    """Step through an array of events until it ends or the output may not hold another event's worth.
+    Returns how many were taken. The entry for replay, tests and everything that is not tick-by-tick."""
+    room = out.records.shape[0] - HEADROOM
+    for k in range(events.shape[0]):
+        if out.count[0] > room:
+            return k
+        step(s, events[k], out)
+    return int(events.shape[0])

@@ -1,0 +1,206 @@
+"""Small-cap momentum: buy strength that several timeframes and the volume agree on, leave it by rule.
+
+Rules
+-----
+* Universe: spot and perpetual pairs that are not stablecoin pairs, ranked by hourly quote volume, the first
+  `universe` of them, with a spread of at most `max_spread_bps` and `min_turnover_usd` an hour.
+* Entry, at the close of a base bar: the fast mean is above the slow one on at least `agree` of the three
+  timeframes, always including the longest; the close is above the highest high of the `breakout_bars` before;
+  the bar's quote volume is at least `surge` times its mean.
+* Size: `risk_share` of the per-trade loss limit, scaled by confidence (surge and trend strength).
+* Stop: `stop_atr` mean true ranges of the middle timeframe below, kept within `min_stop_pct`..`max_stop_pct`.
+* Exit: the stop; after a gain of `trail_start_r` R a stop trailing `trail_atr` ranges behind the best price;
+  `target_r` R; the middle timeframe's means cross down; `max_hours`. Then `cooldown_bars` of rest, thrice that
+  after a loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from engine.contracts import reasons
+from engine.contracts.records import BUY
+from engine.core import bars, book
+from engine.core.compile import kernel
+from engine.core.entry import enter
+from engine.core.indicators import ema, true_range, wilder
+from engine.core.protect import tighten_stop, want_exit
+from engine.core.strategies.spec import Param, Strategy
+
+NUMBER: Final = 1
+BASE, MIDDLE, LONG = 0, 1, 2
+HOUR_NS: Final = 3_600_000_000_000
+
+PARAMS: Final = (
+    Param("universe", 15, 1, 500, "pairs", "how many pairs, by hourly quote volume, may be entered", True),
+    Param("max_spread_bps", 20, 0.1, 200, "bps", "no entry above this quoted spread"),
+    Param("min_turnover_usd", 20_000, 0, 1e9, "USD/h", "no entry below this mean hourly quote volume"),
+    Param("fast", 12, 2, 200, "bars", "span of the fast mean on every timeframe", True),
+    Param("slow", 36, 3, 400, "bars", "span of the slow mean on every timeframe", True),
+    Param("agree", 3, 1, 3, "timeframes", "timeframes whose fast mean must be above the slow one", True),
+    Param("breakout_bars", 48, 2, 62, "bars", "the close must be above the highest high of so many bars", True),
+    Param("surge", 2.5, 0.0, 50, "x", "volume of the bar against its mean"),
+    Param("surge_span", 48, 2, 500, "bars", "span of the mean volume", True),
+    Param("atr_span", 14, 2, 200, "bars", "span of the mean true range", True),
+    Param("stop_atr", 2.0, 0.2, 20, "ranges", "distance of the first stop"),
+    Param("min_stop_pct", 0.8, 0.05, 20, "%", "a nearer stop is moved out to this"),
+    Param("max_stop_pct", 6.0, 0.1, 50, "%", "no entry where the stop would be further away"),
+    Param("trail_start_r", 1.0, 0.0, 20, "R", "gain at which the stop starts to trail"),
+    Param("trail_atr", 2.5, 0.2, 20, "ranges", "distance of the trailing stop from the best price"),
+    Param("target_r", 4.0, 0.2, 50, "R", "take-profit"),
+    Param("max_hours", 24, 0.1, 2000, "h", "time stop"),
+    Param("cooldown_bars", 12, 0, 2000, "bars", "rest after a trade in the same pair", True),
+    Param("risk_share", 0.6, 0.01, 1.0, "", "part of the per-trade loss limit risked at most"),
+    Param("entry_cap_bps", 10, 0.0, 100, "bps", "worst entry price against the touch"),
+)
+
+STATE: Final = np.dtype(
+    (
+        np.record,
+        [
+            ("fast", "<f8", (bars.TIMEFRAMES,)),  # ticks
+            ("slow", "<f8", (bars.TIMEFRAMES,)),
+            ("atr", "<f8", (bars.TIMEFRAMES,)),
+            ("turnover", "<f8", (bars.TIMEFRAMES,)),  # mean ticks x lots a bar
+            ("previous_close", "<f8", (bars.TIMEFRAMES,)),
+            ("seen", "<i8", (bars.TIMEFRAMES,)),
+            ("surge_now", "<f8"),
+            ("held", "<i8"),  # 1 while a position of ours is open, to notice its end
+        ],
+    )
+)
+
+
+@kernel
+def learn(s: Any, i: int, k: int) -> None:
+    """Take the latest closed bar of timeframe `k` into the indicators."""
+    m = s.momentum[i]
+    p = s.momentum_params[0]
+    bar = bars.closed_bar(s, i, k, 0)
+    n = m.seen[k]
+    close = float(bar.close_ticks)
+    span = true_range(float(bar.high_ticks), float(bar.low_ticks), m.previous_close[k])
+    if k == BASE:
+        m.surge_now = bar.turnover / m.turnover[k] if n > 0 and m.turnover[k] > 0.0 else 0.0
+    m.fast[k] = ema(m.fast[k], close, p.fast, n)
+    m.slow[k] = ema(m.slow[k], close, p.slow, n)
+    m.atr[k] = wilder(m.atr[k], span, p.atr_span, n)
+    m.turnover[k] = ema(m.turnover[k], bar.turnover, p.surge_span, n)
+    m.previous_close[k] = close
+    m.seen[k] = n + 1
+
+
+@kernel
+def turnover_usd_per_hour(s: Any, i: int) -> float:
+    """Mean hourly quote volume, from the longest timeframe."""
+    instrument = s.instruments[i]
+    hours = s.timeframes_ns[LONG] / HOUR_NS
+    return s.momentum[i].turnover[LONG] * instrument.value_num / instrument.value_den / 1e8 / hours
+
+
+@kernel
+def in_universe(s: Any, i: int) -> bool:
+    """Among the first `universe` pairs by quote volume. Counted only for a pair that wants to enter."""
+    p = s.momentum_params[0]
+    mine = turnover_usd_per_hour(s, i)
+    if s.instruments[i].is_stable != 0 or s.instruments[i].quote_is_cash == 0 or mine < p.min_turnover_usd:
+        return False
+    larger = 0
+    for j in range(s.head[0].instruments):
+        other = s.instruments[j]
+        if j == i or other.is_stable != 0 or other.quote_is_cash == 0:
+            continue
+        theirs = turnover_usd_per_hour(s, j)
+        if theirs > mine or (theirs == mine and other.tie_break < s.instruments[i].tie_break):
+            larger += 1
+    return larger < p.universe
+
+
+@kernel
+def trends_agree(s: Any, i: int) -> bool:
+    """Fast above slow on `agree` timeframes, the longest among them, all warmed up."""
+    m = s.momentum[i]
+    p = s.momentum_params[0]
+    agreeing = 0
+    for k in range(bars.TIMEFRAMES):
+        if m.seen[k] < p.slow:
+            return False
+        if m.fast[k] > m.slow[k]:
+            agreeing += 1
+    return agreeing >= p.agree and m.fast[LONG] > m.slow[LONG]
+
+
+@kernel
+def confidence(s: Any, i: int) -> float:
+    """0.4..1: how far volume exceeds its threshold, and the trend of the middle timeframe its noise."""
+    m = s.momentum[i]
+    p = s.momentum_params[0]
+    volume = min(m.surge_now / max(2.0 * p.surge, 0.1), 1.0)
+    trend = min((m.fast[MIDDLE] - m.slow[MIDDLE]) / max(2.0 * m.atr[MIDDLE], 1e-9), 1.0)
+    return 0.4 + 0.3 * max(volume, 0.0) + 0.3 * max(trend, 0.0)
+
+
+@kernel
+def consider(s: Any, out: Any, i: int) -> None:
+    """Enter if every rule says so."""
+    m = s.momentum[i]
+    p = s.momentum_params[0]
+    if not trends_agree(s, i) or m.surge_now < p.surge:
+        return
+    ceiling = bars.highest(s, i, BASE, 1, int(p.breakout_bars))
+    close = bars.closed_bar(s, i, BASE, 0).close_ticks
+    one = s.books[i]
+    if ceiling == 0 or close <= ceiling or book.spread_bps(one) > p.max_spread_bps or not in_universe(s, i):
+        return
+    price = float(one.ask_ticks)
+    distance = max(p.stop_atr * m.atr[MIDDLE], price * p.min_stop_pct / 100.0)
+    if distance > price * p.max_stop_pct / 100.0:
+        return
+    enter(s, out, i, NUMBER, BUY, int(price - distance), p.risk_share * confidence(s, i), p.entry_cap_bps, 1)
+
+
+@kernel
+def on_bar(s: Any, out: Any, i: int, closed_mask: int) -> None:
+    """Update the timeframes that closed; decide when the base one did."""
+    for k in range(bars.TIMEFRAMES):
+        if (closed_mask >> k) & 1:
+            learn(s, i, k)
+    position = s.positions[i]
+    m = s.momentum[i]
+    p = s.momentum_params[0]
+    if position.qty_lots != 0:
+        if position.strategy == NUMBER and (closed_mask >> MIDDLE) & 1 and m.fast[MIDDLE] < m.slow[MIDDLE]:
+            want_exit(s, i, reasons.EXIT_SIGNAL)
+        return
+    if m.held != 0:
+        m.held = 0
+        lost = position.gross_e8 - position.fees_e8 + position.funding_e8 < 0
+        rest = p.cooldown_bars * (3.0 if lost else 1.0)
+        position.cooldown_ns = s.head[0].now_ns + int(rest) * s.timeframes_ns[BASE]
+    if closed_mask & 1 and s.head[0].now_ns >= position.cooldown_ns and s.head[0].trading_state == 0:
+        consider(s, out, i)
+
+
+@kernel
+def on_tick(s: Any, out: Any, i: int) -> None:
+    """Manage an open position: target, trailing stop, time stop."""
+    m = s.momentum[i]
+    p = s.momentum_params[0]
+    position = s.positions[i]
+    m.held = 1
+    instrument = s.instruments[i]
+    entry = position.entry_value_e8 * instrument.value_den / (instrument.value_num * position.entry_lots)
+    one_r = entry - position.first_stop_ticks
+    if position.target_ticks == 0:
+        position.target_ticks = int(entry + p.target_r * one_r) + 1
+    if position.best_ticks - entry >= p.trail_start_r * one_r:
+        trail = int(position.best_ticks - p.trail_atr * m.atr[MIDDLE])
+        if trail - position.stop_ticks > 0.25 * m.atr[MIDDLE]:
+            tighten_stop(s, i, trail)
+    if s.head[0].now_ns - position.opened_ns >= p.max_hours * HOUR_NS:
+        want_exit(s, i, reasons.TIME_STOP)
+
+
+STRATEGY: Final = Strategy(NUMBER, "momentum", "Small-cap momentum", PARAMS, STATE, on_bar, on_tick)

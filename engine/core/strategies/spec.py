@@ -1,0 +1,63 @@
+"""What a strategy declares about itself: typed, bounded, documented parameters and its memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.contracts.errors import BadInput
+
+
+class Param(NamedTuple):
+    """One parameter: default, inclusive bounds, unit, meaning. `whole` parameters take integers only."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    unit: str
+    meaning: str
+    whole: bool = False
+
+
+class Strategy(NamedTuple):
+    """A row of the strategy table.
+
+    `on_bar(s, out, i, closed_mask)` is called when instrument `i` closed bars (bit k: timeframe k);
+    `on_tick(s, out, i)` on every price of an instrument in which this strategy holds a position.
+    """
+
+    number: int
+    name: str
+    title: str
+    params: tuple[Param, ...]
+    state: np.dtype[Any]
+    on_bar: Callable[..., None]
+    on_tick: Callable[..., None]
+
+    @property
+    def params_dtype(self) -> np.dtype[Any]:
+        """The parameters as one record of float64, in the order declared."""
+        return np.dtype((np.record, [(param.name, "<f8") for param in self.params]))
+
+    def resolve(self, given: dict[str, float]) -> dict[str, float]:
+        """Defaults overlaid with `given`. Raises BadInput naming the parameter, its bounds or the nearest name."""
+        known = {param.name: param for param in self.params}
+        values = {param.name: param.default for param in self.params}
+        for name, value in given.items():
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+                raise BadInput(f"strategy {self.name} has no parameter {name!r}; {hint}")
+            param = known[name]
+            if not param.low <= value <= param.high:  # NaN fails this too
+                raise BadInput(
+                    f"{self.name}.{name} = {value} is outside {param.low:g}..{param.high:g} {param.unit} ({param.meaning})"
+                )
+            if param.whole and value != int(value):
+                raise BadInput(f"{self.name}.{name} = {value} must be a whole number ({param.meaning})")
+            values[name] = float(value)
+        return values

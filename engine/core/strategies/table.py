@@ -1,0 +1,61 @@
+"""The strategies there are: one row each, and the compiled dispatch drawn from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from engine.core.compile import kernel
+from engine.core.strategies import crossover, momentum
+from engine.core.strategies.spec import Strategy
+
+STRATEGIES: Final[tuple[Strategy, ...]] = (momentum.STRATEGY, crossover.STRATEGY)
+
+NAMES: Final = {row.number: row.name for row in STRATEGIES}
+
+
+def _call_on_bar(rows: Sequence[Strategy]) -> Callable[..., None]:
+    on_bar, number = rows[0].on_bar, rows[0].number
+    rest = _call_on_bar(rows[1:]) if len(rows) > 1 else None
+    if rest is None:
+
+        @kernel
+        def last(s: Any, out: Any, i: int, closed_mask: int) -> None:
+            if s.enabled[number] != 0:
+                on_bar(s, out, i, closed_mask)
+
+        return last
+
+    @kernel
+    def each(s: Any, out: Any, i: int, closed_mask: int) -> None:
+        if s.enabled[number] != 0:
+            on_bar(s, out, i, closed_mask)
+        rest(s, out, i, closed_mask)
+
+    return each
+
+
+def _call_on_tick(rows: Sequence[Strategy]) -> Callable[..., None]:
+    on_tick, number = rows[0].on_tick, rows[0].number
+    rest = _call_on_tick(rows[1:]) if len(rows) > 1 else None
+    if rest is None:
+
+        @kernel
+        def last(s: Any, out: Any, i: int, owner: int) -> None:
+            if owner == number:
+                on_tick(s, out, i)
+
+        return last
+
+    @kernel
+    def each(s: Any, out: Any, i: int, owner: int) -> None:
+        if owner == number:
+            on_tick(s, out, i)
+        else:
+            rest(s, out, i, owner)
+
+    return each
+
+
+on_bar: Final = _call_on_bar(STRATEGIES)
+on_tick: Final = _call_on_tick(STRATEGIES)

@@ -1,0 +1,47 @@
+"""Timers: a small fixed table. The caller turns what is due into a TIMER event, so time is an event too."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from engine.core.compile import kernel
+
+SLOTS: Final = 320  # one an order slot, and the periodic ones
+NEVER: Final = np.int64(2**62)
+
+MARK_EQUITY: Final = 0  # timer ids below 16 are periodic and own the slot of the same number
+FIRST_ORDER_TIMER: Final = 16  # id = 16 + order slot
+
+HOUR_NS: Final = 3_600_000_000_000
+
+
+@kernel
+def arm(s: Any, timer_id: int, due_ns: int) -> None:
+    """Set (or move) a timer; `NEVER` disarms it."""
+    s.timers[timer_id] = due_ns
+    head = s.head[0]
+    if due_ns < head.next_timer_ns:
+        head.next_timer_ns = due_ns
+        head.next_timer_id = timer_id
+    elif timer_id == head.next_timer_id:
+        _find_next(s)
+
+
+@kernel
+def _find_next(s: Any) -> None:
+    head = s.head[0]
+    head.next_timer_ns = NEVER
+    head.next_timer_id = 0
+    for k in range(SLOTS):
+        if s.timers[k] < head.next_timer_ns:
+            head.next_timer_ns = s.timers[k]
+            head.next_timer_id = k
+
+
+@kernel
+def disarm(s: Any, timer_id: int) -> None:
+    """Forget a timer."""
+    if s.timers[timer_id] != NEVER:
+        arm(s, timer_id, NEVER)
