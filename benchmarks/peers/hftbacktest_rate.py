@@ -161,7 +161,9 @@ def measure(path: Path, min_events: int, repeats: int) -> dict[str, Any]:
     ema, looks = per_feed_event(backtest(once, "roivec", bounds), EMA_ALPHA, STEP_NS)  # also compiles
     want, want_looks = expected_ema(recorded, EMA_ALPHA)
     if abs(ema - want) > 1e-6 or looks != want_looks:
-        raise SystemExit(f"hftbacktest saw other quotes than were recorded: {ema} in {looks}, not {want} in {want_looks}")
+        raise SystemExit(
+            f"hftbacktest saw other quotes than were recorded: {ema} in {looks}, not {want} in {want_looks}"
+        )
     quotes = tile(recorded, -(-min_events // len(once)))
     events = level_updates(quotes)
     variants: dict[str, dict[str, Any]] = {}

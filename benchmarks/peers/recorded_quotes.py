@@ -46,5 +46,6 @@ def tile(quotes: Quotes, times: int) -> Quotes:
     """The same quotes `times` over, each repetition starting one second after the one before it ended."""
     span = int(quotes.local_ns[-1] - quotes.exch_ns[0]) + 1_000_000_000
     shift = np.repeat(np.arange(times, dtype=np.int64) * span, len(quotes.bid))
-    exch_ns, local_ns, *sides = (np.tile(column, times) for column in quotes)
-    return Quotes(exch_ns + shift, local_ns + shift, *sides)
+    exch_ns = np.tile(quotes.exch_ns, times) + shift
+    local_ns = np.tile(quotes.local_ns, times) + shift
+    return Quotes(exch_ns, local_ns, *(np.tile(side, times) for side in quotes[2:]))
