@@ -78,7 +78,10 @@ def kernel(function: F | None = None, *, entry: bool = False) -> F | Callable[[F
     """Compile a function of the core; `entry=True` marks one that is called from Python and cached."""
 
     def compiled(plain: F) -> F:
-        return numba.njit(plain, cache=entry and CACHING, error_model="numpy")  # type: ignore[no-any-return]
+        inner = not entry  # inner kernels are only ever linked into an entry: no wrappers needed
+        return numba.njit(  # type: ignore[no-any-return]
+            plain, cache=entry and CACHING, error_model="numpy", no_cpython_wrapper=inner, no_cfunc_wrapper=inner
+        )
 
     return compiled if function is None else compiled(function)
 

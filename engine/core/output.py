@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from engine.contracts.records import ENTRY, NO_INSTRUMENT, RECORD
 from engine.core.compile import kernel
+from engine.core.memory import Flat
 
 HEADROOM = 4096
 """Most entries one event can cause; a caller flushes before fewer places than this are left."""
 
 
-class Output(NamedTuple):
-    """`records[k]` was caused by event `seqs[k]`; `count[0]` of them are filled."""
-
-    records: np.ndarray[Any, Any]
-    seqs: np.ndarray[Any, Any]
-    count: np.ndarray[Any, Any]
-
-
-def new_output(capacity: int = 65_536) -> Output:
-    """An empty buffer of `capacity` entries."""
-    return Output(np.zeros(capacity, RECORD), np.zeros(capacity, np.int64), np.zeros(1, np.int64))
+def new_output(capacity: int = 65_536) -> Flat:
+    """An empty buffer: `records[k]` was caused by event `seqs[k]`; `count[0]` of them are filled."""
+    arrays = {
+        "records": np.zeros(capacity, RECORD),
+        "seqs": np.zeros(capacity, np.int64),
+        "count": np.zeros(1, np.int64),
+    }
+    return Flat("output", arrays)
 
 
-def drain(out: Output) -> np.ndarray[Any, Any]:
+def drain(out: Flat) -> np.ndarray[Any, Any]:
     """Copy what was written as journal `ENTRY`s and empty the buffer."""
     filled = int(out.count[0])
     entries = np.zeros(filled, ENTRY)
@@ -77,4 +75,4 @@ def emit_copy(s: Any, out: Any, event: Any, seq: int) -> None:
     record.ref_id = event.ref_id
 
 
-__all__ = ["HEADROOM", "NO_INSTRUMENT", "Output", "drain", "emit", "emit_copy", "new_output"]
+__all__ = ["HEADROOM", "NO_INSTRUMENT", "drain", "emit", "emit_copy", "new_output"]

@@ -15,6 +15,7 @@ from engine.core import orders, timers
 from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
 from engine.core.book import BOOK
 from engine.core.limits import LIMITS, Limits
+from engine.core.memory import Flat
 from engine.core.orders import ORDER
 from engine.core.portfolio import POSITION
 from engine.core.strategies.table import STRATEGIES
@@ -100,37 +101,10 @@ FORECAST_ROW: Final = np.dtype(
 CASH_ASSETS: Final = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "BUSD", "USDP")
 """Assets counted as one dollar. A depeg is a risk of its own that the arbitrage strategy guards."""
 
-_STRATEGY_FIELDS = [(row.name, Any) for row in STRATEGIES] + [(f"{row.name}_params", Any) for row in STRATEGIES]
-
-State = NamedTuple(  # type: ignore[misc]
-    "State",
-    [
-        ("head", Any),  # (1,) HEAD
-        ("limits", Any),  # (1,) LIMITS
-        ("limit_words", Any),  # (L,) int64: the same bytes as `limits`
-        ("instruments", Any),  # (I,) INSTRUMENT
-        ("timeframes_ns", Any),  # (TIMEFRAMES,) int64
-        ("params", Any),  # (P,) float64: every strategy's parameters, one after the other
-        ("param_bounds", Any),  # (P, 2) float64: lowest, highest
-        ("param_start", Any),  # (strategies + 2,) int64: where each strategy's parameters begin
-        ("enabled", Any),  # (strategies + 1,) int64, by strategy number
-        ("books", Any),  # (I,) BOOK
-        ("bars", Any),  # (I, TIMEFRAMES) BAR
-        ("ring", Any),  # (I, TIMEFRAMES, RING) CLOSED_BAR
-        ("positions", Any),  # (I,) POSITION
-        ("orders", Any),  # (POOL,) ORDER
-        ("timers", Any),  # (SLOTS,) int64 due times
-        ("balances", Any),  # (A,) int64, 1e-8 units of each asset
-        ("forecasts", Any),  # (I,) FORECAST_ROW
-        *_STRATEGY_FIELDS,  # NAME (I,) its state; NAME_params (1,) its parameters by name (same bytes as `params`)
-    ],
-)
-
-
 class Core(NamedTuple):
     """The state, the buffer it lives in, and the names the numbers stand for."""
 
-    state: Any
+    state: Flat
     buffer: np.ndarray[Any, np.dtype[np.uint8]]
     instruments: tuple[Instrument, ...]
     assets: tuple[str, ...]
@@ -160,7 +134,7 @@ def _shapes(n: int, assets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
     return shapes | {row.name: (row.state, (n,)) for row in STRATEGIES}
 
 
-def _views(buffer: np.ndarray[Any, Any], n: int, assets: int) -> Any:
+def _views(buffer: np.ndarray[Any, Any], n: int, assets: int) -> Flat:
     views: dict[str, Any] = {}
     offset = 0
     for name, (dtype, shape) in _shapes(n, assets).items():
@@ -172,7 +146,7 @@ def _views(buffer: np.ndarray[Any, Any], n: int, assets: int) -> Any:
     for row in STRATEGIES:
         views[f"{row.name}_params"] = views["params"][first : first + len(row.params)].view(row.params_dtype)
         first += len(row.params)
-    return State(**views)
+    return Flat("state", views)
 
 
 def _size(n: int, assets: int) -> int:
