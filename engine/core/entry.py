@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from engine.contracts import reasons
-from engine.contracts.records import IOC, LIMIT_ORDER, REFUSED, ROLE_ENTRY
+from engine.contracts.records import FOK, LIMIT_ORDER, REFUSED, ROLE_ENTRY
 from engine.core.compile import kernel
+from engine.core.money import value_down
 from engine.core.orders import place
 from engine.core.output import emit
-from engine.core.risk import check_order, check_state, count_order
+from engine.core.risk import check_order, check_state, commit_room_e8, count_order, pending_notional_e8
 from engine.core.sizing import lots_for
 
 
@@ -34,11 +35,26 @@ def worst_price(book: Any, side: int, cap_bps: float) -> int:
 
 
 @kernel
+def binding_cap(s: Any, i: int, ticks: int, lots: int) -> tuple[int, int, int]:
+    """Where sizing left less than the venue's minimum: the account-wide cap that did it, if one did."""
+    least = s.instruments[i].min_notional_e8
+    if lots > 0 and value_down(s.instruments[i], ticks, lots) >= least:
+        return 0, 0, 0
+    if commit_room_e8(s) < least:
+        return reasons.RESERVE, least, max(commit_room_e8(s), 0)
+    room = s.limits[0].exposure_e8 - s.head[0].exposure_e8 - pending_notional_e8(s)
+    if room < least:
+        return reasons.EXPOSURE, least, max(room, 0)
+    return 0, 0, 0
+
+
+@kernel
 def enter(
     s: Any, out: Any, i: int, strategy: int, side: int, stop_ticks: int, share: float, cap_bps: float, leverage: int
 ) -> int:
-    """Open a position at the market, at no worse than `cap_bps` from the touch (limit, immediate-or-cancel).
+    """Open a position at the market, at no worse than `cap_bps` from the touch.
 
+    A limit order, fill-or-kill: a part of it could be too small for the venue to ever let us out again.
     `share` (0..1) is the part of the per-trade loss limit to put at risk. Returns the client id, or 0 with
     the reason noted.
     """
@@ -47,6 +63,9 @@ def enter(
         return refuse(s, out, i, strategy, side, (reason, 0, 0), 0)
     ticks = worst_price(s.books[i], side, cap_bps)
     lots = lots_for(s, i, side, ticks, stop_ticks, leverage, share)
+    room = binding_cap(s, i, ticks, lots)
+    if room[0] != 0:
+        return refuse(s, out, i, strategy, side, room, lots)
     return submit(s, out, i, strategy, side, ticks, lots, stop_ticks, leverage)
 
 
@@ -70,7 +89,7 @@ def submit(
     if refusal[0] != 0:
         return refuse(s, out, i, strategy, side, refusal, lots)
     client_id = place(
-        s, out, i, ROLE_ENTRY, side, LIMIT_ORDER, IOC, 0, ticks, lots, stop_ticks, 0, reasons.ENTRY_SIGNAL,
+        s, out, i, ROLE_ENTRY, side, LIMIT_ORDER, FOK, 0, ticks, lots, stop_ticks, 0, reasons.ENTRY_SIGNAL,
         strategy, leverage,
     )  # fmt: skip
     if client_id == 0:

@@ -9,7 +9,6 @@ import numpy as np
 from engine.contracts.reasons import NO_SUCH_TRANSITION, PROTOCOL_VIOLATION
 from engine.contracts.records import (
     CANCEL,
-    IOC,
     NO_INSTRUMENT,
     PLACE,
     ROLE_ENTRY,
@@ -280,8 +279,3 @@ def set_state(s: Any, out: Any, state: int, reason: int) -> None:
     note.value_e9 = state
     head.trading_state = state
 
-
-@kernel
-def is_immediate(order: Any) -> bool:
-    """True for orders that either fill on arrival or are gone."""
-    return order.tif == IOC

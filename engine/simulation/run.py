@@ -23,10 +23,11 @@ from engine.simulation.venue import send
 MORE_MARKET: Final = 0  # the block is used up: give the next one
 OUTPUT_FULL: Final = 1  # journal what is in the output and call again
 FINISHED: Final = 2
+PAUSED: Final = 3
 
 
 def new_cursor() -> Flat:
-    """`at_venue`/`at_engine`: next market event of the block on each side; `timer`: room for one TIMER event."""
+    """`at`: next market event of the block at the venue and at the engine; `timer`: room for one TIMER event."""
     arrays = {
         "at": np.zeros(2, np.int64),
         "timer": np.zeros(1, RECORD),
@@ -35,9 +36,9 @@ def new_cursor() -> Flat:
 
 
 @kernel(entry=True)
-def advance(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool) -> int:
-    """Run until the block of market events is used up on the venue's side, the output is nearly full, or
-    (`is_last`) everything has happened. Market events themselves are not journalled: the run's manifest
+def advance(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, until_seq: int) -> int:
+    """Run until the block of market events is used up on the venue's side, the output is nearly full, the
+    engine has taken event `until_seq`, or (`is_last`) everything has happened. Market events themselves are not journalled: the run's manifest
     names their source."""
     count = market.shape[0]
     room = out.records.shape[0] - HEADROOM
@@ -66,6 +67,8 @@ def advance(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool) -
                 on_command(v, v.sends[np.uintp(lanes.sends_first)])
                 lanes.sends_first = (lanes.sends_first + 1) % v.sends.shape[0]
                 lanes.sends_count -= 1
+        elif head.seq >= until_seq:
+            outcome = PAUSED
         elif out.count[0] > room:
             outcome = OUTPUT_FULL
         else:

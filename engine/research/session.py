@@ -1,0 +1,122 @@
+"""One simulated session: a core, a simulated venue, a market, and the journal they leave."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from engine.contracts.instruments import Instrument
+from engine.contracts.records import RECORD
+from engine.core import state
+from engine.core.limits import Limits
+from engine.core.output import drain, new_output
+from engine.simulation import run
+from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
+
+Entries = np.ndarray[Any, Any]
+TO_THE_END: Final = np.int64(2**62)
+
+
+class Blocks(Protocol):
+    """What a session needs of a market."""
+
+    instruments: list[Instrument]
+
+    def blocks(self, max_records: int = ...) -> Iterator[np.ndarray[Any, Any]]:
+        """RECORD arrays in the order of venue time."""
+
+
+class Session:
+    """A simulated session that can be run, cut at any event, saved and resumed.
+
+    `sink` receives every stretch of journal ENTRYs as it is made; the session keeps none of them.
+    """
+
+    def __init__(
+        self,
+        market: Blocks,
+        *,
+        strategies: dict[str, dict[str, float]],
+        capital_usd: float,
+        limits: Limits,
+        simulation: SimulationModel,
+        timeframes_s: Sequence[int],
+        sink: Callable[[Entries], None],
+    ) -> None:
+        self.core = state.new_core(market.instruments, limits, capital_usd, strategies, timeframes_s)
+        self.venue = new_venue(self.core, simulation)
+        self._market = market
+        self._sink = sink
+        self._out = new_output()
+        self._cursor = run.new_cursor()
+        self._blocks = market.blocks()
+        self._block = np.zeros(0, RECORD)
+        self._dropped = 0  # market events before the current block
+        self._ended = False
+
+    @property
+    def events(self) -> int:
+        """Events the engine has taken so far, market events included."""
+        return int(self.core.state.head[0].seq)
+
+    def run(self, until_seq: int | None = None, progress: Callable[[int], None] | None = None) -> bool:
+        """Run to the end of the market, or until event `until_seq` was taken. True at the end."""
+        stop = TO_THE_END if until_seq is None else np.int64(until_seq)
+        while True:
+            outcome = run.advance(
+                self.core.state, self.venue, self._block, self._cursor, self._out, self._ended, stop
+            )
+            if self._out.count[0]:
+                self._sink(drain(self._out))
+            if outcome == run.MORE_MARKET:
+                self._next_block()
+                if progress is not None:
+                    progress(self._dropped)
+            elif outcome != run.OUTPUT_FULL:
+                return bool(outcome == run.FINISHED)
+
+    def _next_block(self) -> None:
+        """Append the next block to what the engine has not seen of the current one."""
+        at = self._cursor.at
+        rest = self._block[at[1] :]
+        self._dropped += int(at[1])
+        at[0] -= at[1]
+        at[1] = 0
+        block = next(self._blocks, None)
+        if block is None:
+            self._ended = True
+            self._block = rest
+        else:
+            self._block = np.concatenate([rest, block]) if rest.size else block
+
+    def save(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Everything needed to resume: the core's memory, the venue's, and the place in the market."""
+        at = self._cursor.at
+        place = np.array([self._dropped + at[0], self._dropped + at[1]], np.int64)
+        venue = {f"venue.{name}": array.copy() for name, array in venue_memory(self.venue).items()}
+        return {"core": state.snapshot(self.core), "market": place} | venue
+
+    def restore(self, parts: dict[str, np.ndarray[Any, Any]]) -> None:
+        """Resume from `save`d parts, in a session made with the same arguments. Raises Fatal otherwise."""
+        state.restore(self.core, parts["core"])
+        restore_venue(self.venue, {name.removeprefix("venue."): a for name, a in parts.items() if "." in name})
+        at_venue, at_engine = (int(x) for x in parts["market"])
+        self._blocks = self._market.blocks()
+        self._block = np.zeros(0, RECORD)
+        self._dropped = 0
+        while self._dropped + self._block.size <= at_engine and not self._ended:
+            self._dropped += self._block.size
+            self._cursor.at[:] = 0
+            self._block = np.zeros(0, RECORD)
+            self._next_block()
+        self._cursor.at[:] = (at_venue - self._dropped, at_engine - self._dropped)
+        while self._block.size < self._cursor.at[0]:
+            self._next_block()
+
+
+def run_digest(entries_digest: str, core: state.Core) -> str:
+    """The digest of a run: of everything journalled and of the final state."""
+    return hashlib.blake2b(f"{entries_digest}:{state.digest(core)}".encode(), digest_size=16).hexdigest()
