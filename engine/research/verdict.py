@@ -1,0 +1,86 @@
+"""One plain sentence about a run, and every reason not to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+FEW_TRADES: Final = 30
+FEW_DAYS: Final = 30
+IMPLAUSIBLE_SHARPE: Final = 5.0
+IMPLAUSIBLE_PROFIT_FACTOR: Final = 10.0
+
+
+def dollars(value: float, signed: bool = False) -> str:
+    """-1234.5 -> ``−$1,234.50`` with a real minus; `signed` adds a plus. Never ``−$0.00``."""
+    text = f"${abs(value):,.2f}"
+    if text == "$0.00":
+        return text
+    return f"−{text}" if value < 0 else f"+{text}" if signed else text
+
+
+def percent(value: float, signed: bool = True) -> str:
+    """1.234 -> ``+1.23 %``."""
+    text = f"{abs(value):,.2f} %"
+    if text == "0.00 %":
+        return text
+    return f"−{text}" if value < 0 else f"+{text}" if signed else text
+
+
+def judge(values: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """(verdict, warnings) from measured figures by name."""
+    return f"{_outcome(values)} {_evidence(values)}", _warnings(values)
+
+
+def _outcome(values: Mapping[str, Any]) -> str:
+    change = values["end_equity_usd"] - values["start_equity_usd"]
+    days = values["span_days"]
+    span = f"{days:.0f} days" if days >= 2 else f"{days * 24:.1f} hours"
+    if not values["trades"] and abs(change) < 0.005:
+        return f"No trade was closed in {span}; the account is where it began."
+    verb = "Made" if change >= 0 else "Lost"
+    text = f"{verb} {dollars(abs(change))} ({percent(values['return_pct'])}) in {span} after all costs"
+    held = values["buy_and_hold_pct"]
+    return f"{text}; buying and holding: {percent(held)}." if held is not None else f"{text}."
+
+
+def _evidence(values: Mapping[str, Any]) -> str:
+    if values["trades"] < FEW_TRADES or values["days"] < FEW_DAYS:
+        return f"{_count(values['trades'], 'trade')} on {_count(values['days'], 'day')}: too little to judge."
+    interval, deflated = values["sharpe_ci95"], values["dsr"]
+    if values["sharpe"] is None or interval is None or deflated is None:
+        return "The evidence cannot be weighed: daily returns hardly vary."
+    low, high = interval
+    trials = values["trials"]
+    weighed = f"Sharpe {values['sharpe']:.2f}, 95 % interval {low:.2f} to {high:.2f}"
+    if high < 0:
+        return f"The evidence is against it: {weighed}."
+    if low <= 0:
+        return f"No edge is shown: {weighed}, which includes zero."
+    if deflated < 0.95:
+        return f"Not shown beyond luck: {weighed}, but only {deflated:.0%} likely real after {_count(trials, 'trial')}."
+    return f"The evidence favours it: {weighed}, {deflated:.0%} likely real after {_count(trials, 'trial')}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _warnings(values: Mapping[str, Any]) -> list[str]:
+    found: list[str] = []
+    if not values["balances"]:
+        found.append("The money does not add up: start + net + open differs from end. Do not use this run.")
+    found += [f"A limit was passed without a recorded gap: {breach}." for breach in values["unlisted_breaches"][:5]]
+    if (values["sharpe"] or 0.0) > IMPLAUSIBLE_SHARPE:
+        found.append(f"Implausible: Sharpe {values['sharpe']:.1f} is above 5. Look for look-ahead or missing costs.")
+    if (values["profit_factor"] or 0.0) > IMPLAUSIBLE_PROFIT_FACTOR:
+        found.append(f"Implausible: profit factor {values['profit_factor']:.1f} is above 10. Look for missing losses.")
+    if 0 < values["trades"] < FEW_TRADES:
+        found.append(f"Too few trades: {values['trades']}. Under 30, ratios are mostly luck.")
+    if 0 < values["days"] < FEW_DAYS:
+        found.append(f"Too short: {_count(values['days'], 'day')}. Under 30, annual figures say little.")
+    if values["trades"] and not values["fees_usd"]:
+        found.append("No fees were charged. Real venues charge them.")
+    if values["synthetic"]:
+        found.append("Synthetic data: a seeded generator made the prices. Nothing here says what a market would do.")
+    return found
