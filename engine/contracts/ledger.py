@@ -84,7 +84,7 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EquityRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Marked equity. `free_usd` is what is not committed (never below the reserve)."""
+    """Marked equity. `free_usd` is the least uncommitted cash since the row before (never below the reserve)."""
 
     seq: int
     ts_ns: int

@@ -13,6 +13,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -171,6 +172,17 @@ ROLE_STOP: Final = 3
 ORDER_TYPES: Final = {MARKET: "market", LIMIT_ORDER: "limit", STOP_MARKET: "stop_market", STOP_LIMIT: "stop_limit"}
 TIME_IN_FORCE: Final = {GTC: "gtc", IOC: "ioc", FOK: "fok"}
 ROLES: Final = {ROLE_ENTRY: "entry", ROLE_EXIT: "exit", ROLE_STOP: "stop"}
+
+
+def joined(blocks: Sequence[np.ndarray[Any, Any]], dtype: np.dtype[Any] = ENTRY) -> np.ndarray[Any, Any]:
+    """Blocks one after the other, keeping the layout (`np.concatenate` would repack overlapping fields)."""
+    out = np.empty(sum(len(block) for block in blocks), dtype)
+    memory, at = out.view(np.uint8), 0
+    for block in blocks:
+        size = block.size * dtype.itemsize
+        memory[at : at + size] = np.ascontiguousarray(block).view(np.uint8)
+        at += size
+    return out
 
 
 class Kind(NamedTuple):

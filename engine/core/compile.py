@@ -14,12 +14,14 @@ from __future__ import annotations
 import hashlib
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar, overload
 
 import llvmlite
 import numba
+import numba.core.event
 import numpy as np
 
 _ENGINE: Final = Path(__file__).resolve().parent.parent
@@ -84,6 +86,26 @@ def kernel(function: F | None = None, *, entry: bool = False) -> F | Callable[[F
         )
 
     return compiled if function is None else compiled(function)
+
+
+class _Counter(numba.core.event.Listener):  # type: ignore[misc]
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self._count = 0
+
+    def on_start(self, event: Any) -> None:
+        self._count += 1
+        self._tell(self._count)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+@contextmanager
+def watch_compilation(tell: Callable[[int], None]) -> Iterator[None]:
+    """Call `tell` with the number of functions compiled so far, so that a first compile shows progress."""
+    with numba.core.event.install_listener("numba:compile", _Counter(tell)):
+        yield
 
 
 DISABLED: Final = bool(numba.config.DISABLE_JIT)

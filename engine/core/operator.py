@@ -18,12 +18,13 @@ MAX_FILTERS = 5
 
 @kernel
 def note_equity(s: Any, out: Any) -> None:
-    """Journal where the account stands."""
+    """Journal where the account stands; `free_e8` is the least there was since the note before."""
     head = s.head[0]
     note = emit(s, out, EQUITY, NO_INSTRUMENT)
     note.equity_e8 = equity_e8(s)
     note.cash_e8 = head.cash_e8
-    note.free_e8 = free_e8(s)
+    note.free_e8 = head.min_free_e8
+    head.min_free_e8 = free_e8(s)
     note.day_pnl_e8 = equity_e8(s) - head.day_start_e8
     note.open_risk_e8 = head.unrealised_e8 - head.at_stops_e8
 

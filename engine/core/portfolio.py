@@ -87,7 +87,7 @@ def free_e8(s: Any) -> int:
 
 @kernel
 def note_free(s: Any) -> None:
-    """Remember the least free cash ever: the proof that the reserve was never touched."""
+    """Remember the least free cash: the proof that the reserve was never touched."""
     head = s.head[0]
     head.min_free_e8 = min(head.min_free_e8, free_e8(s))
 

@@ -14,6 +14,14 @@ FINISHED = 2
 
 
 @kernel(entry=True)
+def inject(s: Any, events: Any, out: Any) -> None:
+    """Journal and apply events that come from neither a market nor a venue (operator, clock, approvals)."""
+    for k in range(events.shape[0]):
+        emit_copy(s, out, events[k], s.head[0].seq + 1)
+        step(s, events[k], out)
+
+
+@kernel(entry=True)
 def replay_block(s: Any, market: Any, events: Any, at: Any, out: Any, is_last: bool) -> int:
     """Step through market events and journalled ones (`ENTRY`s) in the order of their seq.
 

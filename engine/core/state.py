@@ -46,7 +46,7 @@ HEAD: Final = np.dtype(
                 "pending_entries",
                 "at_stops_e8",  # open P&L if every stop were hit now
                 "exposure_e8",
-                "min_free_e8",
+                "min_free_e8",  # least free cash since the last equity note
                 "day_start_e8",
                 "day_limit_e8",  # the day's loss limit, fixed at the day's start
                 "day_gap_reason",

@@ -9,10 +9,11 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from engine.contracts.instruments import Instrument
-from engine.contracts.records import RECORD
-from engine.core import state
+from engine.contracts.records import NO_INSTRUMENT, RECORD, TIMER, joined
+from engine.core import state, timers
 from engine.core.limits import Limits
 from engine.core.output import drain, new_output
+from engine.core.replay import inject
 from engine.simulation import run
 from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
 
@@ -75,8 +76,21 @@ class Session:
                 self._next_block()
                 if progress is not None:
                     progress(self._dropped)
-            elif outcome != run.OUTPUT_FULL:
-                return bool(outcome == run.FINISHED)
+            elif outcome == run.PAUSED:
+                return False
+            elif outcome == run.FINISHED:
+                self._mark_the_end()
+                return True
+
+    def _mark_the_end(self) -> None:
+        """Journal the final equity, so that a report ends where the run did."""
+        last = np.zeros(1, RECORD)
+        last[0].ts_ns = self.core.state.head[0].now_ns
+        last[0].kind = TIMER
+        last[0].instrument = NO_INSTRUMENT
+        last[0].timer_id = timers.MARK_EQUITY
+        inject(self.core.state, last, self._out)
+        self._sink(drain(self._out))
 
     def _next_block(self) -> None:
         """Append the next block to what the engine has not seen of the current one."""
@@ -90,7 +104,7 @@ class Session:
             self._ended = True
             self._block = rest
         else:
-            self._block = np.concatenate([rest, block]) if rest.size else block
+            self._block = joined([rest, block], RECORD) if rest.size else block
 
     def save(self) -> dict[str, np.ndarray[Any, Any]]:
         """Everything needed to resume: the core's memory, the venue's, and the place in the market."""

@@ -7,6 +7,7 @@ Rules
 * Entry, at the close of a base bar: the fast mean is above the slow one on at least `agree` of the three
   timeframes, always including the longest; the close is above the highest high of the `breakout_bars` before;
   the bar's quote volume is at least `surge` times its mean.
+* Market: at least `min_breadth` of all pairs are in an up-trend on the longest timeframe.
 * Size: `risk_share` of the per-trade loss limit, scaled by confidence (surge and trend strength).
 * Stop: `stop_atr` mean true ranges of the middle timeframe below, kept within `min_stop_pct`..`max_stop_pct`.
 * Exit: the stop; after a gain of `trail_start_r` R a stop trailing `trail_atr` ranges behind the best price;
@@ -36,6 +37,7 @@ HOUR_NS: Final = 3_600_000_000_000
 PARAMS: Final = (
     Param("universe", 15, 1, 500, "pairs", "how many pairs, by hourly quote volume, may be entered", True),
     Param("max_spread_bps", 20, 0.1, 200, "bps", "no entry above this quoted spread"),
+    Param("min_breadth", 0.5, 0.0, 1.0, "", "part of all pairs whose longest trend must be up, to enter any"),
     Param("min_turnover_usd", 20_000, 0, 1e9, "USD/h", "no entry below this mean hourly quote volume"),
     Param("fast", 12, 2, 200, "bars", "span of the fast mean on every timeframe", True),
     Param("slow", 36, 3, 400, "bars", "span of the slow mean on every timeframe", True),
@@ -119,6 +121,20 @@ def in_universe(s: Any, i: int) -> bool:
 
 
 @kernel
+def breadth(s: Any) -> float:
+    """Part of the warmed-up pairs (stablecoin pairs left out) whose longest trend is up; 0 without any."""
+    up = 0
+    known = 0
+    for j in range(s.head[0].instruments):
+        m = s.momentum[j]
+        if s.instruments[j].is_stable == 0 and m.seen[LONG] >= s.momentum_params[0].slow:
+            known += 1
+            if m.fast[LONG] > m.slow[LONG]:
+                up += 1
+    return up / known if known > 0 else 0.0
+
+
+@kernel
 def trends_agree(s: Any, i: int) -> bool:
     """Fast above slow on `agree` timeframes, the longest among them, all warmed up."""
     m = s.momentum[i]
@@ -152,7 +168,9 @@ def consider(s: Any, out: Any, i: int) -> None:
     ceiling = bars.highest(s, i, BASE, 1, int(p.breakout_bars))
     close = bars.closed_bar(s, i, BASE, 0).close_ticks
     one = s.books[i]
-    if ceiling == 0 or close <= ceiling or book.spread_bps(one) > p.max_spread_bps or not in_universe(s, i):
+    if ceiling == 0 or close <= ceiling or book.spread_bps(one) > p.max_spread_bps:
+        return
+    if breadth(s) < p.min_breadth or not in_universe(s, i):
         return
     price = float(one.ask_ticks)
     distance = max(p.stop_atr * m.atr[MIDDLE], price * p.min_stop_pct / 100.0)

@@ -1,0 +1,184 @@
+"""A backtest from files to results: market -> session -> journal -> ledger -> metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from engine.contracts.errors import BadInput
+from engine.contracts.ledger import Ledger
+from engine.contracts.runs import Manifest
+from engine.core.bars import TIMEFRAMES
+from engine.core.compile import is_compiled_before, source_digest, watch_compilation
+from engine.core.limits import Limits
+from engine.core.strategies import table
+from engine.journal import ledger as ledgers
+from engine.journal import manifest as manifests
+from engine.journal.segments import JournalWriter
+from engine.markets.market import FeedModel, Market, open_market
+from engine.research.metrics import Metrics, measure
+from engine.research.session import Session, run_digest
+from engine.simulation.venue import SimulationModel
+
+Progress = Callable[[float, str], None]
+Closes = dict[str, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]
+
+SPREAD_OF_TIMEFRAMES: Final = (1, 3, 12)  # 5m -> 5m, 15m, 1h
+TICK_BASE_S: Final = 60
+
+
+class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. `params` overlay the strategy's defaults; `timeframes_s` defaults to 1, 3 and 12 times the
+    candle length (1, 3 and 12 minutes for ticks); times are ns UTC, `to_ns` exclusive."""
+
+    strategy: str
+    data: Sequence[Path]
+    home: Path
+    symbols: Sequence[str] | None = None
+    from_ns: int | None = None
+    to_ns: int | None = None
+    capital_usd: float = 1000.0
+    params: dict[str, float] = {}
+    limits: Limits = Limits()
+    simulation: SimulationModel = SimulationModel()
+    feed: FeedModel = FeedModel()
+    timeframes_s: Sequence[int] | None = None
+    trials: int = 1
+
+
+class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the run lies, and what it came to."""
+
+    run_dir: Path
+    manifest: Manifest
+    ledger: Ledger
+    metrics: Metrics
+    closes: Closes
+
+
+def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestResult:
+    """Run a backtest and leave its manifest and journal under ``home/runs``.
+
+    Raises BadInput for unusable requests and data before anything is written, Fatal when the disk fails; a run
+    that failed half-way has a manifest without digest, which every reader refuses.
+    """
+    report: Progress = progress or (lambda _share, _text: None)
+    started = time.perf_counter()
+    check_strategy(request.strategy, request.params)
+    report(0.0, "reading the market")
+    market = open_market(
+        request.data, symbols=request.symbols, from_ns=request.from_ns, to_ns=request.to_ns, model=request.feed
+    )
+    timeframes = list(request.timeframes_s or default_timeframes(market))
+    manifest = _manifest(request, market, timeframes)
+    run_dir = request.home / "runs" / manifest.run_id
+    run_dir.mkdir(parents=True)
+    manifests.write(run_dir, manifest)
+    blocks: list[np.ndarray[Any, Any]] = []
+    with JournalWriter(run_dir) as journal:
+
+        def sink(entries: np.ndarray[Any, Any]) -> None:
+            journal.append(entries)
+            blocks.append(entries)
+
+        session = _session(request, market, timeframes, sink)
+        _simulate(session, market, report)
+        journal.close()
+        digest = run_digest(journal.digest, session.core)
+    manifest = msgspec.structs.replace(
+        manifest, events=session.events, digest=digest, wall_s=round(time.perf_counter() - started, 3)
+    )
+    manifests.write(run_dir, manifest)
+    report(1.0, "measuring")
+    book = ledgers.fold(blocks, manifest.instruments, table.NAMES)
+    closes = closes_of(market)
+    return BacktestResult(
+        run_dir=run_dir,
+        manifest=manifest,
+        ledger=book,
+        metrics=measure(book, manifest, closes, trials=request.trials),
+        closes=closes,
+    )
+
+
+def check_strategy(name: str, params: dict[str, float]) -> None:
+    """Raise BadInput for an unknown strategy or parameter, naming what would do."""
+    rows = {row.name: row for row in table.STRATEGIES}
+    if name not in rows:
+        raise BadInput(f"unknown strategy {name!r}; known: {', '.join(rows)}")
+    rows[name].resolve(params)
+
+
+def default_timeframes(market: Market) -> tuple[int, ...]:
+    """1, 3 and 12 times the candle length; minutes where the market is ticks."""
+    base = TICK_BASE_S
+    if market.grade == "candle-grade":
+        spacing = [np.diff(market.closes(i)[0]) for i in range(len(market.instruments))]
+        steps = np.concatenate([s[s > 0] for s in spacing] or [np.zeros(0, np.int64)])
+        if steps.size:
+            lengths, counts = np.unique(steps, return_counts=True)
+            base = max(int(lengths[counts.argmax()]) // 1_000_000_000, 1)
+    factors = SPREAD_OF_TIMEFRAMES[:TIMEFRAMES]
+    return tuple(base * factor for factor in factors)
+
+
+def closes_of(market: Market) -> Closes:
+    """Last prices by symbol, for charts and buy-and-hold."""
+    return {one.symbol: market.closes(i) for i, one in enumerate(market.instruments)}
+
+
+def _session(
+    request: BacktestRequest, market: Market, timeframes: list[int], sink: Callable[[np.ndarray[Any, Any]], None]
+) -> Session:
+    return Session(
+        market,
+        strategies={request.strategy: request.params},
+        capital_usd=request.capital_usd,
+        limits=request.limits,
+        simulation=request.simulation,
+        timeframes_s=timeframes,
+        sink=sink,
+    )
+
+
+def _simulate(session: Session, market: Market, report: Progress) -> None:
+    if not is_compiled_before():
+        with watch_compilation(lambda count: report(0.0, f"compiling the core, once per build: {count} functions")):
+            session.run(until_seq=0)
+    total = max(market.events, 1)
+    session.run(progress=lambda done: report(min(done / total, 1.0), "simulating"))
+
+
+def _assumptions(model: SimulationModel | FeedModel) -> dict[str, float]:
+    """The model's numbers; what is left to inference from the data is absent."""
+    return {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
+
+
+def _manifest(request: BacktestRequest, market: Market, timeframes: list[int]) -> Manifest:
+    created = datetime.now(UTC)
+    rows = {row.name: row for row in table.STRATEGIES}
+    return Manifest(
+        run_id=created.strftime("%Y%m%d-%H%M%S-%f") + f"-{request.strategy}",
+        created=created.isoformat(),
+        world="backtest",
+        strategies={request.strategy: rows[request.strategy].resolve(request.params)},
+        instruments=market.instruments,
+        capital_usd=request.capital_usd,
+        limits=msgspec.to_builtins(request.limits),
+        simulation=_assumptions(request.simulation) | _assumptions(request.feed),
+        timeframes_s=timeframes,
+        sources=market.sources,
+        symbols=[one.symbol for one in market.instruments],
+        from_ns=market.from_ns,
+        to_ns=market.to_ns,
+        grade=market.grade,
+        simulated=True,
+        synthetic=market.synthetic,
+        code=source_digest(),
+    )
