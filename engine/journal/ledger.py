@@ -21,7 +21,14 @@ from engine.contracts import records as r
 from engine.contracts.errors import Fatal
 from engine.contracts.instruments import Instrument
 from engine.contracts.ledger import (
-    EquityRow, FillRow, GapRow, Ledger, OrderRow, RefusalRow, StateRow, TradeRow,
+    EquityRow,
+    FillRow,
+    GapRow,
+    Ledger,
+    OrderRow,
+    RefusalRow,
+    StateRow,
+    TradeRow,
 )  # fmt: skip
 from engine.core import life
 

@@ -21,12 +21,13 @@ def write(directory: Path, manifest: Manifest) -> Path:
     """
     path = directory / FILE
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    cannot = f"the manifest of run {manifest.run_id} cannot be written"
     try:
         same = _decode(text) == manifest
     except msgspec.ValidationError as error:
-        raise BadInput(f"the manifest of run {manifest.run_id} cannot be written: {error}; use finite numbers") from error
+        raise BadInput(f"{cannot}: {error}; use finite numbers") from error
     if not same:
-        raise BadInput(f"the manifest of run {manifest.run_id} does not survive JSON; use finite numbers and plain text")
+        raise BadInput(f"{cannot}: it does not survive JSON; use finite numbers and plain text")
     atomic.replace_file(path, [text, b"\n"])
     return path
 

@@ -313,7 +313,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Fatal(f"cannot read journal segment {path}: {error.strerror or error}; fix access and try again") from error
+        raise Fatal(f"cannot read {path}: {error.strerror or error}; fix access and try again") from error
 
 
 def _cut(path: Path, size: int) -> None:

@@ -103,7 +103,8 @@ def _encode(seq: int, parts: Mapping[str, Array | bytes], meta: Mapping[str, str
             contents.append(flat.view(np.uint8).data if flat.size else memoryview(b""))
     text = msgspec.json.encode(_Head(seq, dict(meta), head))
     whole = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for chunk in (_START.pack(MAGIC, VERSION, len(text)), text, *contents):
+    chunks: list[atomic.Bytes] = [_START.pack(MAGIC, VERSION, len(text)), text, *contents]
+    for chunk in chunks:
         whole.update(chunk)
         yield chunk
     yield whole.digest()

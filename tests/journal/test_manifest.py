@@ -20,8 +20,8 @@ BTC = Instrument(
     min_qty=Decimal("0.00001"), max_qty=Decimal(9000),
 )  # fmt: skip
 EXAMPLE = Manifest(
-    run_id="r1", created="2026-01-01T00:00:00Z", world="backtest", strategies={"momentum": {"x": 1.5}}, instruments=[BTC],
-    capital_usd=1000.0, limits={"day_loss_usd": 20.0}, simulation={"latency_ms": 50.0}, timeframes_s=[300],
+    run_id="r1", created="2026-01-01T00:00:00Z", world="backtest", strategies={"momentum": {"x": 1.5}},
+    instruments=[BTC], capital_usd=1000.0, limits={"day_loss_usd": 20.0}, simulation={"latency_ms": 50.0}, timeframes_s=[300],
     sources=[Source(path="a.parquet", sha256="00", kind="candles", rows=3)], symbols=["BTCUSDT"], from_ns=0, to_ns=9,
     grade="candle-grade", simulated=True, synthetic=False, code="abc",
 )  # fmt: skip

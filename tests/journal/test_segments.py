@@ -98,7 +98,7 @@ def test_zeros_or_rubbish_at_the_end_are_a_torn_tail(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_bit_flip_in_a_closed_journal_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_bit_flip_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     directory = tmp_path_factory.mktemp("run")
     writer = write(directory, [random_entries(3, first_seq=3 * k) for k in range(4)], segment_bytes=500)
     paths = sorted((directory / "journal").iterdir())
