@@ -27,6 +27,12 @@ def percent(value: float, signed: bool = True) -> str:
     return f"−{text}" if value < 0 else f"+{text}" if signed else text
 
 
+def ratio(value: float) -> str:
+    """-1.234 -> ``−1.23``."""
+    text = f"{abs(value):,.2f}"
+    return f"−{text}" if value < 0 and text != "0.00" else text
+
+
 def judge(values: Mapping[str, Any]) -> tuple[str, list[str]]:
     """(verdict, warnings) from measured figures by name."""
     return f"{_outcome(values)} {_evidence(values)}", _warnings(values)
@@ -52,7 +58,7 @@ def _evidence(values: Mapping[str, Any]) -> str:
         return "The evidence cannot be weighed: daily returns hardly vary."
     low, high = interval
     trials = values["trials"]
-    weighed = f"Sharpe {values['sharpe']:.2f}, 95 % interval {low:.2f} to {high:.2f}"
+    weighed = f"Sharpe {ratio(values['sharpe'])}, 95 % interval {ratio(low)} to {ratio(high)}"
     if high < 0:
         return f"The evidence is against it: {weighed}."
     if low <= 0:

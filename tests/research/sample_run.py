@@ -85,7 +85,8 @@ def trade(rng: np.random.Generator, number: int, symbol: str, closes: Closes, da
     length = max(1, int(hits[0])) if len(hits) else 279
     reason = EXITS[0 if path[length] < -0.02 else 2 if path[length] > 0.035 else int(rng.integers(1, 5))]
     qty = cents(float(rng.uniform(150, 390)) / price[entry], 2)
-    entry_price, exit_price = cents(float(price[entry]), 4), cents(float(price[entry + length]), 4)
+    gapped = 1 - sign * 0.03 if number % 40 == 20 else 1.0  # now and then the price is not there
+    entry_price, exit_price = cents(float(price[entry]), 4), cents(float(price[entry + length] * gapped), 4)
     gross = (exit_price - entry_price) * qty * sign
     fees = ((exit_price + entry_price) * qty * Decimal("0.001")).quantize(Decimal("0.00000001"))
     funding = cents(float(rng.normal(0, 0.02)))
@@ -127,7 +128,8 @@ def equity(trades: list[TradeRow], days: int, capital: Decimal = Decimal(1000)) 
             if row.closed_ns <= now:
                 held += row.net_usd
             elif row.opened_ns < now:
-                held += (row.net_usd * (now - row.opened_ns) / (row.closed_ns - row.opened_ns)).quantize(Decimal("1e-8"))
+                share = Decimal(now - row.opened_ns) / (row.closed_ns - row.opened_ns)
+                held += (row.net_usd * share).quantize(Decimal("1e-8"))
         rows.append(
             EquityRow(
                 seq=hour, ts_ns=now, equity_usd=held, cash_usd=held, free_usd=held - 400, day_pnl_usd=held - day_start,

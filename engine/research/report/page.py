@@ -1,0 +1,186 @@
+"""The report as one HTML file that opens anywhere: styles, script and chart library inside, no request made."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+
+from engine.contracts.ledger import Ledger
+from engine.contracts.runs import Manifest
+from engine.research import equity
+from engine.research.metrics import Metrics
+from engine.research.report import figures, sections, wording
+from engine.research.report.sections import esc
+
+# The browser itself refuses any request, should a later change try one.
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
+_SIZE_MARK: Final = "@SIZE@"
+_NAVIGATION: Final = (
+    ("equity", "Equity"), ("costs", "Costs"), ("days", "Days"), ("symbols", "Symbols"), ("prices", "Prices"),
+    ("trades", "Trades"), ("refusals", "Refusals"), ("figures", "All figures"), ("assumptions", "Assumptions"),
+)  # fmt: skip
+
+
+def page(metrics: Metrics, ledger: Ledger, manifest: Manifest, closes: equity.Closes) -> str:
+    """The whole file as text."""
+    payload = _payload(metrics, ledger, manifest, closes)
+    name = f"{wording.title(manifest)} · {manifest.run_id}"
+    parts = [
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{esc(name)}</title>',
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        f"<style>{_asset('style.css')}</style></head><body>",
+        _header(metrics, manifest),
+        f"<main>{_body(metrics, ledger, manifest, payload)}</main>",
+        _footer(metrics, manifest),
+        f'<script type="application/json" id="payload">{_embedded(payload)}</script>',
+        f"<script>{_chart_library()}</script><script>{_asset('page.js')}</script></body></html>",
+    ]
+    text = "".join(parts)
+    return text.replace(_SIZE_MARK, f"{len(text.encode()) / 1e6:.1f} MB", 1)
+
+
+def _asset(name: str) -> str:
+    return resources.files("engine.research.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _chart_library() -> str:
+    return resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+
+
+def _embedded(payload: dict[str, Any]) -> str:
+    """JSON that cannot end the script element it stands in."""
+    return msgspec.json.encode(payload).decode().replace("<", "\\u003c")
+
+
+def _payload(metrics: Metrics, ledger: Ledger, manifest: Manifest, closes: equity.Closes) -> dict[str, Any]:
+    charts = {
+        "equity": figures.equity_chart(ledger, manifest, closes),
+        "drawdown": figures.drawdown_chart(ledger, manifest),
+        "waterfall": figures.waterfall_chart(metrics),
+        "daily": figures.daily_chart(ledger, manifest),
+        "symbols": figures.symbols_chart(metrics.by_symbol),
+        "hours": figures.hours_chart(metrics.by_hour if metrics.trades else []),
+        "multiples": figures.multiples_chart(ledger.trades),
+    }
+    prices = figures.price_charts(ledger, closes)
+    return {"charts": charts, "prices": prices, "trades": sections.trade_rows(ledger.trades)}
+
+
+def _header(metrics: Metrics, manifest: Manifest) -> str:
+    links = "".join(f'<a href="#{anchor}">{esc(word)}</a>' for anchor, word in _NAVIGATION)
+    warnings = "".join(f"<li>{esc(warning)}</li>" for warning in metrics.warnings)
+    return (
+        f'<header><p class="overline">Keel · {esc(manifest.world)} report</p><h1>{esc(wording.title(manifest))}</h1>'
+        f'<p class="subline">{esc(wording.period(metrics))} <span>run {esc(manifest.run_id)}</span></p>'
+        f'<p class="badges">{sections.badges(metrics)}</p><p class="verdict">{esc(metrics.verdict)}</p>'
+        + (f'<ul class="warnings">{warnings}</ul>' if warnings else "")
+        + f"</header><nav>{links}</nav>"
+    )
+
+
+def _section(anchor: str, head: str, lead: str, content: str) -> str:
+    intro = f'<p class="lead">{esc(lead)}</p>' if lead else ""
+    return f'<section id="{anchor}"><h2>{esc(head)}</h2>{intro}{content}</section>'
+
+
+def _chart(name: str, payload: dict[str, Any], label: str, empty: str) -> str:
+    """A place for a chart, or plain words where there is nothing to draw."""
+    chart = payload["charts"][name]
+    if not chart["data"]:
+        return f'<p class="quiet">{esc(empty)}</p>'
+    rows = f' style="--rows:{chart["rows"]}"' if "rows" in chart else ""
+    return f'<div class="chart {name}" data-chart="{name}" role="img" aria-label="{esc(label)}"{rows}></div>'
+
+
+def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[str, Any]) -> str:
+    no_equity, no_trade = "No equity was recorded.", "No trade was closed."
+    fell = _chart("drawdown", payload, "Fall below the highest equity so far, in per cent", no_equity)
+    curve = _chart("equity", payload, f"Marked equity. {metrics.verdict}", no_equity)
+    waterfall = _chart("waterfall", payload, "From gross to net result", no_trade) if metrics.trades else ""
+    days = _chart("daily", payload, "Profit and loss of each UTC day", no_equity)
+    hours = _chart("hours", payload, "Net result by UTC hour of entry", no_trade)
+    multiples = _chart("multiples", payload, "Distribution of R multiples", no_trade)
+    symbols = _chart("symbols", payload, "Net result by symbol", no_trade)
+    return "".join(
+        (
+            f'<dl class="tiles">{sections.tiles(metrics, manifest)}</dl>',
+            _section("equity", "Equity", sections.sharpe_note(metrics), f"{curve}<h3>Drawdown</h3>{fell}"),
+            _section("costs", "From gross to net", _costs_lead(metrics), waterfall),
+            _section("days", "Days", _days_lead(metrics), days),
+            _section("symbols", "Symbols", "", symbols + _folded("Table", sections.slices(metrics.by_symbol, "Symbol"))),
+            '<div class="pair">',
+            _section("hours", "Hours", "Net result by the UTC hour of entry.", hours),
+            _section("multiples", "R multiples", "Net result as multiples of what the stop risked.", multiples),
+            "</div>",
+            _section("exits", "Exits", "", sections.slices(metrics.by_exit_reason, "Exit reason")),
+            _section("prices", "Prices", "", _prices(payload)),
+            _section("trades", "Trades", "", _trades(metrics, payload)),
+            _section("refusals", "Refused entries", _refusals_lead(metrics), sections.refusals(metrics)),
+            _section("gaps", "Losses past their plan", "", sections.gaps(ledger.gaps)),
+            _section("figures", "All figures", "", f'<div class="columns">{sections.figures(metrics)}</div>'),
+            _section("assumptions", "Assumptions", "", sections.assumptions(manifest)),
+            _section("disclosure", "Risk disclosure", "", f"<p>{esc(wording.DISCLOSURE)}</p>"),
+        )
+    )
+
+
+def _folded(head: str, content: str) -> str:
+    return f"<details><summary>{esc(head)}</summary>{content}</details>"
+
+
+def _costs_lead(metrics: Metrics) -> str:
+    if not metrics.trades:
+        return "No trade was closed, so nothing was paid."
+    held = f" Still open at the end: {'; '.join(metrics.open_positions[:5])}." if metrics.open_positions else ""
+    return "What the decisions were worth at the prices they saw, and what getting them done took away." + held
+
+
+def _days_lead(metrics: Metrics) -> str:
+    if not metrics.days:
+        return ""
+    return f"{metrics.days_won:,} won, {metrics.days_lost:,} lost, {metrics.days_drawn:,} without change."
+
+
+def _refusals_lead(metrics: Metrics) -> str:
+    return f"{metrics.refusals:,} times the risk limits or the venue said no." if metrics.refusals else ""
+
+
+def _prices(payload: dict[str, Any]) -> str:
+    names = list(payload["prices"])
+    if not names:
+        return '<p class="quiet">No traded symbol has prices to draw.</p>'
+    options = "".join(f'<option value="{esc(name)}">{esc(name)}</option>' for name in names)
+    return (
+        f'<p class="controls"><label>Symbol <select id="symbol">{options}</select></label></p>'
+        '<div class="chart price" id="price" role="img" aria-label="Price with entries, exits and stops"></div>'
+        f'<p class="quiet">The {len(names)} most traded, thinned to {figures.PRICE_POINTS:,} points that keep highs and lows.</p>'
+    )
+
+
+def _trades(metrics: Metrics, payload: dict[str, Any]) -> str:
+    if not payload["trades"]:
+        return '<p class="quiet">No trade was closed.</p>'
+    cut = metrics.trades - len(payload["trades"])
+    note = f'<p class="quiet">The latest {len(payload["trades"]):,}; {cut:,} earlier ones are in the store.</p>' if cut else ""
+    return (
+        '<div class="controls"><input id="search" type="search" placeholder="Symbol, side, reason…" aria-label="Filter trades">'
+        '<select id="reason" aria-label="Exit reason"></select>'
+        '<select id="outcome" aria-label="Outcome"><option value="">won and lost</option><option value="won">won</option>'
+        '<option value="lost">lost</option></select><span id="count" aria-live="polite"></span></div>'
+        '<div class="scroll"><table id="trade-table"><thead></thead><tbody></tbody></table></div>'
+        f'<p class="controls pages"><button id="previous">Previous</button><span id="place"></span>'
+        f'<button id="next">Next</button></p>{note}<noscript>The trade list and the charts need scripts.</noscript>'
+    )
+
+
+def _footer(metrics: Metrics, manifest: Manifest) -> str:
+    facts = (
+        f"Run {manifest.run_id}", f"written {manifest.created}", f"{manifest.events:,} events in {manifest.wall_s:.1f} s",
+        f"digest {manifest.digest[:16] or 'none'}", f"code {manifest.code[:16]}",
+        f"this page is one file of {_SIZE_MARK}, most of it the chart library, and works offline",
+    )  # fmt: skip
+    return f"<footer>{' · '.join(esc(fact) for fact in facts)}</footer>"
