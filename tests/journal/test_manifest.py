@@ -21,9 +21,9 @@ BTC = Instrument(
 )  # fmt: skip
 EXAMPLE = Manifest(
     run_id="r1", created="2026-01-01T00:00:00Z", world="backtest", strategies={"momentum": {"x": 1.5}},
-    instruments=[BTC], capital_usd=1000.0, limits={"day_loss_usd": 20.0}, simulation={"latency_ms": 50.0}, timeframes_s=[300],
-    sources=[Source(path="a.parquet", sha256="00", kind="candles", rows=3)], symbols=["BTCUSDT"], from_ns=0, to_ns=9,
-    grade="candle-grade", simulated=True, synthetic=False, code="abc",
+    instruments=[BTC], capital_usd=1000.0, limits={"day_loss_usd": 20.0}, simulation={"latency_ms": 50.0},
+    timeframes_s=[300], sources=[Source(path="a.parquet", sha256="00", kind="candles", rows=3)], symbols=["BTCUSDT"],
+    from_ns=0, to_ns=9, grade="candle-grade", simulated=True, synthetic=False, code="abc",
 )  # fmt: skip
 
 
