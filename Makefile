@@ -1,0 +1,77 @@
+# Keel: `make demo` and `make test` each do all the set-up on a bare machine with Python >= 3.11.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test soak bench peers docs lint
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# PYTHON=/path/to/python overrides the search for the first Python >= 3.11.
+PYTHON ?=
+
+help:
+	@echo "make setup   create $(VENV) with what the engine needs (no torch)"
+	@echo "make demo    set up, backtest momentum, write the report, say where to look"
+	@echo "make test    set up, then ruff, mypy, import contracts and the tests (minutes)"
+	@echo "make soak    the long tests that make test leaves out"
+	@echo "make bench   measure the core's speed (beside its peers where make peers was run)"
+	@echo "make peers   install nautilus_trader and hftbacktest into .venv-peers"
+	@echo "make docs    write docs/configuration.md and keel.example.toml from the settings"
+	@echo "make lint    ruff, mypy and the import contracts only"
+
+setup: $(VENV)/.engine
+
+$(BIN)/python:
+	@python=''; \
+	for candidate in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \
+	    if "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	        python="$$candidate"; break; \
+	    fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "No Python >= 3.11 with venv found (tried: $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python))." >&2; \
+	    echo "Install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; \
+	fi; \
+	echo "setup: creating $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv $(VENV)
+
+$(VENV)/.engine: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setup: installing the engine's packages (about a minute the first time)"
+	@$(PIP) -c constraints.txt -e '.[engine]'
+	@touch $@
+	@echo "setup: done"
+
+$(VENV)/.dev: $(VENV)/.engine
+	@echo "setup: installing the test tools"
+	@$(PIP) -c constraints.txt -e '.[engine,dev]'
+	@touch $@
+
+.venv-peers/.done: benchmarks/peers/requirements.txt | $(BIN)/python
+	@echo "peers: creating .venv-peers (pandas < 3 lives apart from the engine's)"
+	@$(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+demo: $(VENV)/.engine
+	@$(BIN)/trading-cli demo
+
+lint: $(VENV)/.dev
+	@echo "lint: ruff" && $(BIN)/ruff check .
+	@echo "lint: mypy" && $(BIN)/mypy
+	@echo "lint: import contracts" && $(BIN)/lint-imports --no-logo
+
+test: lint
+	@echo "test: pytest" && $(BIN)/pytest -n 2 -m "not soak"
+
+soak: $(VENV)/.dev
+	@$(BIN)/pytest -m soak
+
+bench: $(VENV)/.dev
+	@$(BIN)/trading-cli bench core
+
+peers: .venv-peers/.done
+	@echo "peers: ready in .venv-peers"
+
+docs: $(VENV)/.engine
+	@$(BIN)/python docs/write_configuration.py

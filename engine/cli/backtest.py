@@ -1,0 +1,116 @@
+"""``trading-cli backtest``"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli.terminal import JsonOption, print_json, progress_bar, say
+from engine.contracts.errors import BadInput
+
+if TYPE_CHECKING:
+    from engine.research.backtest import BacktestResult
+
+
+def backtest(
+    strategy: Annotated[str, typer.Option(metavar="NAME", help="Strategy: momentum or crossover.")],
+    data: Annotated[list[Path], typer.Option(metavar="FILE...", help="Parquet of candles, quotes, trades or funding.")],
+    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More data files.")] = None,
+    symbols: Annotated[str | None, typer.Option(metavar="A,B", help="Only these symbols, separated by commas.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", metavar="ISO", help="First moment (UTC).")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="First moment that is left out, ISO 8601.")] = None,
+    capital: Annotated[float | None, typer.Option(metavar="USD", help="Starting capital (default: setting).")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="PARAM=VALUE", help="Repeatable.")] = None,
+    trials: Annotated[int, typer.Option(min=1, metavar="N", help="Variants tried on this data.")] = 1,
+    html: Annotated[bool, typer.Option("--html/--no-html", help="Write the HTML report beside the run.")] = True,
+    store: Annotated[bool, typer.Option("--store", help="Also write the run into PostgreSQL.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a strategy over recorded markets, under the hard risk limits.
+
+    Example: trading-cli backtest --strategy momentum --data candles.parquet --from 2025-01-01 --set stop_atr=2.5
+    """
+    from engine import bootstrap, settings
+    from engine.research import backtest as research
+
+    in_force = settings.load({"account": {"capital_usd": capital}} if capital is not None else None)
+    request = bootstrap.backtest_request(
+        in_force,
+        strategy,
+        [*data, *(more or [])],
+        params=assignments(set_ or []),
+        symbols=[one.strip() for one in symbols.split(",") if one.strip()] if symbols else None,
+        from_ns=moment("--from", from_),
+        to_ns=moment("--to", to),
+        trials=trials,
+    )
+    with progress_bar(quiet=as_json) as report:
+        result = research.run(request, report)
+    page = write_html(result) if html else None
+    if store:
+        bootstrap.project(in_force, result.run_dir)
+    if as_json:
+        print_result(result, page)
+        return
+    show_result(result)
+    say(f"run:    {result.run_dir}")
+    if page:
+        say(f"report: {page}")
+
+
+def assignments(pairs: list[str]) -> dict[str, float]:
+    """``["stop_atr=2.5"]`` as a dict. Raises BadInput naming the pair that is not NAME=NUMBER."""
+    values: dict[str, float] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        try:
+            if not (name.strip() and equals):
+                raise ValueError
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise BadInput(f"--set {pair}: write NAME=NUMBER, for example --set stop_atr=2.5") from None
+    return values
+
+
+def moment(option: str, text: str | None) -> int | None:
+    """ISO 8601 as ns UTC (UTC where it names no zone). Raises BadInput naming the option."""
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(f"{option} {text}: write ISO 8601, for example 2025-01-31 or 2025-01-31T12:00:00Z") from None
+    aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    whole = aware.replace(microsecond=0)
+    return int(whole.timestamp()) * 1_000_000_000 + aware.microsecond * 1000
+
+
+def write_html(result: BacktestResult) -> Path:
+    """The run's self-contained HTML report, in its run folder."""
+    from engine.research.report.render import write_report
+
+    paths = write_report(result.run_dir, result.ledger, result.manifest, result.closes, result.metrics.trials)
+    return paths.html
+
+
+def show_result(result: BacktestResult) -> None:
+    """The terminal report, on stdout."""
+    from rich.console import Console
+
+    from engine.research.report.render import print_report
+
+    print_report(Console(), result.metrics, result.ledger)
+
+
+def print_result(result: BacktestResult, page: Path | None) -> None:
+    """Every metric under its own name, and where the run and its report lie."""
+    import msgspec
+
+    metrics = msgspec.to_builtins(result.metrics, enc_hook=str)
+    manifest = result.manifest
+    print_json(
+        metrics | {"run_dir": result.run_dir, "report": page, "events": manifest.events, "wall_s": manifest.wall_s}
+    )

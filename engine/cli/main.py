@@ -1,0 +1,40 @@
+"""``trading-cli``: each command parses, calls one function and prints. See `engine.cli.terminal` for the rules."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.cli import backtest, bench, data, demo, doctor, runs
+from engine.cli.terminal import Commands
+
+app = typer.Typer(
+    name="trading-cli",
+    cls=Commands,
+    help="Keel: a trading engine that cannot break its risk limits. Results are simulated; nothing here is advice.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")] = False,
+) -> None:
+    """Options before the command's name."""
+
+
+app.command("demo")(demo.demo)
+app.command("backtest")(backtest.backtest)
+app.command("replay")(runs.replay)
+app.command("report")(runs.report)
+app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
+app.command("doctor")(doctor.doctor)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,63 @@
+"""Finished runs on disk: find one by name, open it again as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.contracts.errors import BadInput, Fatal
+from engine.core.strategies import table
+from engine.journal import ledger as ledgers
+from engine.journal import manifest as manifests
+from engine.journal import segments
+from engine.markets.market import FeedModel, open_market
+from engine.research.backtest import BacktestResult, closes_of
+from engine.research.metrics import measure
+
+LATEST = "latest"
+
+
+def find(home: Path, name: str) -> Path:
+    """The run folder a person means: a path, a run id, the beginning of one, or ``latest``.
+
+    Raises BadInput where there is none, or where the beginning fits several.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    runs = home / "runs"
+    known = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+    if name == LATEST and known:
+        return runs / known[-1]
+    fitting = [run for run in known if run.startswith(name)]
+    if len(fitting) == 1:
+        return runs / fitting[0]
+    if fitting:
+        raise BadInput(f"run {name!r} fits {', '.join(fitting[-5:])}; write more of it")
+    if not known:
+        raise BadInput(f"no run {name!r}: {runs} holds none yet; make one with trading-cli backtest or demo")
+    raise BadInput(f"no run {name!r} in {runs}; the newest are {', '.join(known[-5:])}")
+
+
+def reopen(run_dir: Path) -> BacktestResult:
+    """A finished run as `backtest.run` returned it, read back from its manifest, journal and market data.
+
+    Raises Fatal for a run that never finished, a damaged journal, or market data that changed since.
+    """
+    manifest = manifests.read(run_dir)
+    if not manifest.digest:
+        raise Fatal(f"{run_dir} never finished (its manifest has no digest); run the backtest again")
+    ledger = ledgers.fold(segments.read(run_dir), manifest.instruments, table.NAMES)
+    assumptions = {k: v for k, v in manifest.simulation.items() if k in FeedModel.__struct_fields__}
+    market = open_market(
+        [Path(source.path) for source in manifest.sources],
+        symbols=[f"{one.venue}:{one.symbol}" for one in manifest.instruments],
+        from_ns=manifest.from_ns,
+        to_ns=manifest.to_ns,
+        model=FeedModel(**assumptions),  # type: ignore[arg-type]  # max_leverage is a whole number in every manifest
+        instruments=manifest.instruments,
+    )
+    for now, then in zip(market.sources, manifest.sources, strict=True):
+        if now.sha256 != then.sha256:
+            raise Fatal(f"{then.path} is not the file the run was made from; put that file back to report on the run")
+    closes = closes_of(market)
+    metrics = measure(ledger, manifest, closes)
+    return BacktestResult(run_dir=run_dir, manifest=manifest, ledger=ledger, metrics=metrics, closes=closes)

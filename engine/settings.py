@@ -1,0 +1,290 @@
+"""Settings, and the only module that reads the environment.
+
+Rules
+-----
+* Command line > environment > ``keel.toml`` > defaults; the file is ``keel.toml`` in the working directory or
+  the one ``KEEL_CONFIG`` names. Tables merge key by key.
+* ``KEEL_LIMITS__TRADE_LOSS_USD=5`` is ``[limits] trade_loss_usd = 5``; ``DATABASE_URL`` and ``REDIS_URL`` count too.
+* An unknown key is refused with the nearest valid name, an absurd value with its bounds and where it came from.
+* Nothing here changes after loading, and no secret is ever printed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from engine.contracts.errors import BadInput
+from engine.core.limits import Limits
+from engine.core.strategies.table import STRATEGIES
+from engine.markets.feedmodel import FeedModel
+from engine.simulation.venue import SimulationModel
+
+PREFIX: Final = "KEEL_"
+CONFIG_VARIABLE: Final = "KEEL_CONFIG"
+CONFIG_FILE: Final = "keel.toml"
+RECORDINGS: Final = Path("../shared/data")
+PLAIN_VARIABLES: Final = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
+
+T = TypeVar("T", Limits, SimulationModel, FeedModel)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: the nearest known one, or all of them."""
+    known = list(known)
+    near = get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def _numbers(section: str, table: Any) -> dict[str, float]:
+    """The table's values as floats. Raises ValueError naming the first key that is not a number."""
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{section} must be a table of numbers, not {table!r}")
+    numbers: dict[str, float] = {}
+    for name, value in table.items():
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            numbers[name] = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{section}.{name} = {value!r} must be a number") from None
+    return numbers
+
+
+def _struct(section: str, kind: type[T], table: Any) -> T:
+    """A bounded struct of the core from a settings table. Raises ValueError for unknown names and bad values."""
+    if isinstance(table, kind):
+        return table
+    known = kind.__struct_fields__
+    numbers = _numbers(section, table)
+    for name in numbers:
+        if name not in known:
+            raise ValueError(f"{section}.{name} is not a setting; {_nearest(name, known)}")
+    try:
+        return msgspec.convert(numbers, kind)
+    except (BadInput, msgspec.ValidationError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _limits(table: Any) -> Limits:
+    return _struct("limits", Limits, table)
+
+
+def _simulation(table: Any) -> SimulationModel:
+    return _struct("simulation", SimulationModel, table)
+
+
+def _feed(table: Any) -> FeedModel:
+    return _struct("feed", FeedModel, table)
+
+
+def _strategies(tables: Any) -> Mapping[str, Mapping[str, float]]:
+    """Every strategy's parameters, defaults filled in and checked against the strategy's own bounds."""
+    if not isinstance(tables, Mapping):
+        raise ValueError(f"strategies must be tables such as [strategies.momentum], not {tables!r}")
+    rows = {row.name: row for row in STRATEGIES}
+    for name in tables:
+        if name not in rows:
+            raise ValueError(f"strategies.{name} is not a strategy; {_nearest(name, rows)}")
+    try:
+        given = {name: _numbers(f"strategies.{name}", tables.get(name, {})) for name in rows}
+        resolved = {name: row.resolve(given[name]) for name, row in rows.items()}
+    except BadInput as error:
+        raise ValueError(f"strategies: {error}") from None
+    return MappingProxyType(
+        {name: MappingProxyType({k: float(v) for k, v in values.items()}) for name, values in resolved.items()}
+    )
+
+
+def _recordings() -> Path | None:
+    return RECORDINGS if RECORDINGS.is_dir() else None
+
+
+class Account(BaseModel):
+    """What the account holds before the first trade."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    capital_usd: float = Field(1000.0, ge=50.0, le=1_000_000.0, description="starting capital", examples=["USD"])
+
+
+class Settings(BaseSettings):
+    """Everything a person can set. Build it with `load`, which explains what is wrong."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path | None = Field(
+        default_factory=_recordings, description="folder of recorded markets; `../shared/data` where that exists"
+    )
+    home: Path = Field(Path(".keel"), description="folder for runs, the embedded database and journals")
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL to project into, `postgresql://user:password@host/name`; unset: an embedded one"
+    )
+    redis_url: SecretStr | None = Field(None, description="Redis, `redis://host:6379/0`; not used yet")
+    account: Account = Account()
+    limits: Annotated[Limits, BeforeValidator(_limits)] = Limits()
+    simulation: Annotated[SimulationModel, BeforeValidator(_simulation)] = SimulationModel()
+    feed: Annotated[FeedModel, BeforeValidator(_feed)] = FeedModel()
+    strategies: Annotated[Any, BeforeValidator(_strategies)] = Field(default_factory=dict)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _exists(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_dir():
+            raise ValueError(f"data_dir = {folder} is not a folder; create it or name the folder of your recordings")
+        return folder
+
+    @field_validator("home")
+    @classmethod
+    def _is_folder(cls, home: Path) -> Path:
+        if home.exists() and not home.is_dir():
+            raise ValueError(f"home = {home} is a file; name a folder")
+        return home
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.match(r"postgres(ql)?(\+\w+)?://", url.get_secret_value()):
+            raise ValueError("database_url must start with postgresql:// (no other database is supported)")
+        return url
+
+    @field_validator("limits")
+    @classmethod
+    def _leaves_something(cls, limits: Limits, info: Any) -> Limits:
+        account = info.data.get("account")
+        if account is not None and limits.reserve_usd >= account.capital_usd:
+            raise ValueError(
+                f"limits.reserve_usd = {limits.reserve_usd:g} leaves nothing to trade with: "
+                f"it must be below account.capital_usd = {account.capital_usd:g}"
+            )
+        return limits
+
+    def digest(self) -> str:
+        """Hex digest of what influences decisions: everything but places and secrets."""
+        deciding = {
+            "account": self.account.model_dump(),
+            "limits": msgspec.to_builtins(self.limits),
+            "simulation": msgspec.to_builtins(self.simulation),
+            "feed": msgspec.to_builtins(self.feed),
+            "strategies": {name: dict(values) for name, values in self.strategies.items()},
+        }
+        return hashlib.blake2b(json.dumps(deciding, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, environment, file: the first that names a key wins, tables merge."""
+        layers = (read_environment(), read_file())
+        return (init_settings, *(InitSettingsSource(settings_cls, init_kwargs=layer) for layer in layers))
+
+
+def load(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings in force; `overrides` are nested tables from the command line.
+
+    Raises BadInput naming each bad key, where it was set and what would be accepted.
+    """
+    try:
+        return Settings(**(overrides or {}))
+    except ValidationError as error:
+        raise BadInput("; ".join(_explain(dict(one), overrides or {}) for one in error.errors())) from None
+
+
+def config_path() -> Path | None:
+    """The settings file in force, None where there is none. Raises BadInput where ``KEEL_CONFIG`` names no file."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if not named:
+        return Path(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else None
+    if not Path(named).is_file():
+        raise BadInput(f"{CONFIG_VARIABLE} = {named} is not a file; unset it or name your keel.toml")
+    return Path(named)
+
+
+def read_file() -> dict[str, Any]:
+    """The settings file as nested tables, empty where there is none. Raises BadInput where it is not TOML."""
+    path = config_path()
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is not valid TOML: {error}; compare keel.example.toml") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}; fix its permissions") from None
+
+
+def read_environment() -> dict[str, Any]:
+    """``KEEL_*`` (two underscores go one table deeper), ``DATABASE_URL`` and ``REDIS_URL`` as nested tables."""
+    found: dict[str, Any] = {}
+    for variable, value in os.environ.items():
+        if not value or variable == CONFIG_VARIABLE:
+            continue
+        if variable in PLAIN_VARIABLES:
+            found.setdefault(PLAIN_VARIABLES[variable], value)
+        elif variable.startswith(PREFIX):
+            *tables, key = variable.removeprefix(PREFIX).lower().split("__")
+            table = found
+            for name in tables:
+                table = table.setdefault(name, {})
+                if not isinstance(table, dict):
+                    raise BadInput(f"environment variable {variable}: {name} is also set as a plain value; unset one")
+            table[key] = value
+    return found
+
+
+def _explain(error: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
+    """One validation error as a sentence: key, fault, fix, and where the value was set."""
+    path = ".".join(str(part) for part in error["loc"])
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        section = path.rpartition(".")[0]
+        known = Account.model_fields if section == "account" else Settings.model_fields
+        message = f"{path} is not a setting; {_nearest(path.rpartition('.')[2], known)}"
+    elif error["type"] != "value_error":
+        value = f" = {error['input']}" if path.startswith("account.") else ""  # anything else may be a secret
+        message = f"{path}{value}: {message[:1].lower()}{message[1:]}"
+    named = re.match(r"[a-z_.]+", message)
+    return f"{message} ({_origin((named.group() if named else path).rstrip('.').split('.'), overrides)})"
+
+
+def _origin(path: list[str], overrides: Mapping[str, Any]) -> str:
+    """Where the value at `path` was set."""
+
+    def holds(layer: Any) -> bool:
+        for name in path:
+            if not isinstance(layer, Mapping) or name not in layer:
+                return False
+            layer = layer[name]
+        return True
+
+    if holds(overrides):
+        return "set on the command line"
+    if holds(read_environment()):
+        names = [*(v for v, key in PLAIN_VARIABLES.items() if key == path[0]), PREFIX + "__".join(path).upper()]
+        variables = sorted(v for v in os.environ if v.startswith(tuple(names)))
+        return f"set by the environment: {', '.join(variables)}"
+    return f"set in {config_path()}" if holds(read_file()) else "the default"
