@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts.records import JUMP, LAST
-from engine.core.compile import kernel
+from engine.core.compile import i64, kernel
 
 LEVELS: Final = 5
 
@@ -57,7 +57,7 @@ def apply_quote(book: Any, event: Any) -> bool:
 @kernel
 def apply_depth(book: Any, event: Any) -> bool:
     """One level of a depth batch; the batch counts once its `LAST` level arrived."""
-    level = np.int64(event.level)
+    level = i64(event.level)
     if level >= LEVELS:
         book.bad_quotes += 1
         return False

@@ -28,6 +28,9 @@ _ENGINE: Final = Path(__file__).resolve().parent.parent
 _COMPILED_FOLDERS: Final = ("contracts", "core", "simulation", "markets")
 _KEPT_CACHES: Final = 4
 
+i64: Any = np.int64
+"""Widen a narrow field (kind, side, bits) before arithmetic: the same in machine code and in plain Python."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -81,9 +84,10 @@ def kernel(function: F | None = None, *, entry: bool = False) -> F | Callable[[F
 
     def compiled(plain: F) -> F:
         inner = not entry  # inner kernels are only ever linked into an entry: no wrappers needed
-        return numba.njit(  # type: ignore[no-any-return]
+        made: F = numba.njit(
             plain, cache=entry and CACHING, error_model="numpy", no_cpython_wrapper=inner, no_cfunc_wrapper=inner
         )
+        return made
 
     return compiled if function is None else compiled(function)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from engine.contracts import reasons
 from engine.contracts.records import (
     CANCEL_ACK,
@@ -21,7 +19,7 @@ from engine.contracts.records import (
     ROLE_STOP,
 )
 from engine.core import life, trades
-from engine.core.compile import kernel
+from engine.core.compile import i64, kernel
 from engine.core.money import share_up, value_down
 from engine.core.orders import find, is_working, loss_at_stop, move, release, violation
 from engine.core.portfolio import fold_fill
@@ -37,7 +35,7 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         return
     slot = find(s, event.client_id)
     if slot < 0:
-        violation(s, out, np.int64(event.instrument), reasons.UNKNOWN_CLIENT_ID, event.client_id, np.int64(kind), 0)
+        violation(s, out, i64(event.instrument), reasons.UNKNOWN_CLIENT_ID, event.client_id, i64(kind), 0)
         return
     order = s.orders[slot]
     if kind == ORDER_ACK:
@@ -45,7 +43,7 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         move(s, out, event.client_id, life.ACKED)
     elif kind == ORDER_REJECT:
         move(s, out, event.client_id, life.REFUSED)
-        _after_reject(s, order, np.int64(event.reason))
+        _after_reject(s, order, i64(event.reason))
     elif kind == CANCEL_ACK:
         move(s, out, event.client_id, life.CANCEL_DONE)
     elif kind == CANCEL_REJECT:
@@ -78,9 +76,9 @@ def _after_reject(s: Any, order: Any, reason: int) -> None:
 
 @kernel
 def _fill(s: Any, event: Any, out: Any) -> None:
-    i = np.int64(event.instrument)
+    i = i64(event.instrument)
     slot = find(s, event.client_id)
-    side = np.int64(event.side)
+    side = i64(event.side)
     if event.qty_lots <= 0 or event.price_ticks <= 0 or (slot < 0 and (event.bits & FORCED) == 0):
         violation(s, out, i, reasons.UNKNOWN_CLIENT_ID, event.client_id, event.price_ticks, event.qty_lots)
         return
@@ -106,7 +104,7 @@ def _fill(s: Any, event: Any, out: Any) -> None:
     if over > 0:
         violation(s, out, i, reasons.OVERFILL, event.client_id, event.price_ticks, over)
     if p.qty_lots == 0:
-        trades.close(s, out, i, role, np.int64(event.bits))
+        trades.close(s, out, i, role, i64(event.bits))
     watch_equity(s, out)
     enforce_day(s)
 

@@ -57,7 +57,7 @@ class Flat:
         raise AttributeError(name)
 
 
-@typeof_impl.register(Flat)
+@typeof_impl.register(Flat)  # type: ignore[untyped-decorator]
 def _typeof_flat(value: Flat, _context: Any) -> FlatType:
     return value.flat_type
 
@@ -76,7 +76,7 @@ class _FlatAttribute(AttributeTemplate):  # type: ignore[misc]
         return found[0] if found else None
 
 
-@lower_getattr_generic(FlatType)
+@lower_getattr_generic(FlatType)  # type: ignore[untyped-decorator]
 def _lower_field(context: Any, builder: Any, flat: FlatType, value: Any, attr: str) -> Any:
     array_type, itemsize, place = flat.fields[attr]
     word = ir.IntType(64)
@@ -103,7 +103,7 @@ def _lower_field(context: Any, builder: Any, flat: FlatType, value: Any, attr: s
     return array._getvalue()
 
 
-@unbox(FlatType)
+@unbox(FlatType)  # type: ignore[untyped-decorator]
 def _unbox_flat(_flat: FlatType, obj: Any, c: Any) -> NativeValue:
     address = c.pyapi.object_getattr_string(obj, "table_address")
     pointer = c.pyapi.long_as_voidptr(address)

@@ -18,7 +18,7 @@ from engine.contracts.records import (
     VIOLATION,
 )
 from engine.core import life, timers
-from engine.core.compile import kernel
+from engine.core.compile import i64, kernel
 from engine.core.money import fee_up, share_up, value_down, value_up
 from engine.core.output import emit
 from engine.core.portfolio import note_free, stop_fill_ticks
@@ -145,26 +145,26 @@ def place(
 def apply_place(s: Any, out: Any, command: Any) -> None:
     """What a PLACE command makes true: the order exists, its cash and its risk are reserved."""
     head = s.head[0]
-    i = np.int64(command.instrument)
+    i = i64(command.instrument)
     order = s.orders[command.client_id % POOL]
     instrument = s.instruments[i]
     head.next_client_id = command.client_id + 1
     order.client_id = command.client_id
     order.status = life.SUBMITTED
     order.instrument = i
-    order.strategy = np.int64(command.strategy)
-    order.side = np.int64(command.side)
-    order.role = np.int64(command.role)
-    order.order_type = np.int64(command.order_type)
-    order.tif = np.int64(command.tif)
-    order.bits = np.int64(command.bits)
+    order.strategy = i64(command.strategy)
+    order.side = i64(command.side)
+    order.role = i64(command.role)
+    order.order_type = i64(command.order_type)
+    order.tif = i64(command.tif)
+    order.bits = i64(command.bits)
     order.price_ticks = command.price_ticks
     order.qty_lots = command.qty_lots
     order.trigger_ticks = command.trigger_ticks
     order.filled_lots = 0
     order.replaces = command.ref_id
-    order.leverage = np.int64(command.leverage)
-    order.reason = np.int64(command.reason)
+    order.leverage = i64(command.leverage)
+    order.reason = i64(command.reason)
     order.placed_ns = head.now_ns
     order.venue_order_id = 0
     order.reserve_e8 = 0

@@ -87,8 +87,9 @@ def _leave(s: Any, out: Any, i: int) -> None:
         return
     side = -1 if p.qty_lots > 0 else 1
     place(
-        s, out, i, ROLE_EXIT, side, MARKET, IOC, REDUCE_ONLY, touch, lots, 0, stop, p.exit_reason, p.strategy, p.leverage
-    )
+        s, out, i, ROLE_EXIT, side, MARKET, IOC, REDUCE_ONLY, touch, lots, 0, stop, p.exit_reason, p.strategy,
+        p.leverage,
+    )  # fmt: skip
     p.exit_tries += 1
     p.exit_after_ns = s.head[0].now_ns + SECOND_NS * (1 << min(p.exit_tries, 6))
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from engine.contracts import reasons
 from engine.contracts.records import GAP, NO_INSTRUMENT
-from engine.core.compile import kernel
+from engine.core.compile import i64, kernel
 from engine.core.limits import SCALE
 from engine.core.money import value_down, value_up
 from engine.core.orders import ACTIVE, REDUCING, entry_cost, loss_at_stop, set_state
@@ -122,7 +120,9 @@ def check_state(s: Any, i: int) -> int:
 
 
 @kernel
-def check_order(s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: int, leverage: int) -> tuple[int, int, int]:
+def check_order(
+    s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: int, leverage: int
+) -> tuple[int, int, int]:
     """(reason, measured, limit) of the first rule an entry breaks, (0, 0, 0) when it breaks none.
     `measured` and `limit` are 1e-8 USD where the rule is about money, else plain numbers."""
     limits = s.limits[0]
@@ -152,7 +152,9 @@ def check_order(s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: in
 
 
 @kernel
-def _check_money(s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: int, leverage: int) -> tuple[int, int, int]:
+def _check_money(
+    s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: int, leverage: int
+) -> tuple[int, int, int]:
     head = s.head[0]
     limits = s.limits[0]
     instrument = s.instruments[i]
@@ -255,7 +257,7 @@ def new_day(s: Any, out: Any) -> None:
     loss = head.day_start_e8 - equity
     if head.day_end_ns != 0 and loss > head.day_limit_e8:
         note = emit(s, out, GAP, NO_INSTRUMENT)
-        note.reason = head.day_gap_reason if head.day_gap_reason != 0 else np.int64(reasons.GAP_BETWEEN_TICKS)
+        note.reason = head.day_gap_reason if head.day_gap_reason != 0 else i64(reasons.GAP_BETWEEN_TICKS)
         note.loss_e8 = loss
         note.planned_e8 = head.day_limit_e8
     head.day_gap_reason = 0

@@ -110,6 +110,9 @@ class Core(NamedTuple):
     assets: tuple[str, ...]
 
 
+# What `State` (a `Flat`) holds, in the order it lies in memory, for I instruments and A assets. Two views
+# share bytes with their neighbours: `limit_words` (limits as int64) and `NAME_params` (a strategy's parameters
+# by name, the same bytes as its stretch of `params`).
 def _shapes(n: int, assets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     i8, f8 = np.dtype("<i8"), np.dtype("<f8")
     count = sum(len(row.params) for row in STRATEGIES)
@@ -257,7 +260,8 @@ def snapshot(core: Core) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def restore(core: Core, memory: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
     """Put a snapshot back. Raises Fatal where it was taken with another layout (instruments, strategies)."""
     if memory.shape != core.buffer.shape:
-        raise Fatal(f"snapshot of {memory.size} bytes does not fit a state of {core.buffer.size}: other config or build")
+        sizes = f"{memory.size} bytes, the state has {core.buffer.size}"
+        raise Fatal(f"the snapshot is of another configuration or build ({sizes}); replay the journal instead")
     core.buffer[:] = memory
 
 

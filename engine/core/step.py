@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from engine.contracts import reasons
 from engine.contracts.records import (
     BALANCE,
@@ -29,7 +27,7 @@ from engine.contracts.records import (
     TRADE,
 )
 from engine.core import bars, book, fills, operator, portfolio, protect, risk, timers
-from engine.core.compile import kernel
+from engine.core.compile import i64, kernel
 from engine.core.orders import violation
 from engine.core.output import HEADROOM
 from engine.core.strategies import table
@@ -60,7 +58,7 @@ def step(s: Any, event: Any, out: Any) -> None:
             head.quarantined += 1
         else:
             fills.order_event(s, event, out)
-            protect.supervise(s, out, np.int64(event.instrument))
+            protect.supervise(s, out, i64(event.instrument))
     else:
         _other(s, event, out)
     if head.exits_due != 0:
@@ -72,7 +70,7 @@ def step(s: Any, event: Any, out: Any) -> None:
 
 @kernel
 def _market(s: Any, event: Any, out: Any) -> None:
-    i = np.int64(event.instrument)
+    i = i64(event.instrument)
     one = s.books[i]
     kind = event.kind
     lots = 0
@@ -138,7 +136,7 @@ def _other(s: Any, event: Any, out: Any) -> None:
         operator.on_filter(s, event)
     else:
         s.head[0].quarantined += 1
-        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, np.int64(kind), 0)
+        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, i64(kind), 0)
 
 
 

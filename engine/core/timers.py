@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numpy as np
-
 from engine.core.compile import kernel
 
 SLOTS: Final = 320  # one an order slot, and the periodic ones
-NEVER: Final = np.int64(2**62)
+NEVER: Final = 2**62
 
 MARK_EQUITY: Final = 0  # timer ids below 16 are periodic and own the slot of the same number
 FIRST_ORDER_TIMER: Final = 16  # id = 16 + order slot

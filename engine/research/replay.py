@@ -97,7 +97,8 @@ def _market(manifest: Manifest) -> Iterator[np.ndarray[Any, Any]]:
     )
     for now, then in zip(market.sources, manifest.sources, strict=True):
         if now.sha256 != then.sha256:
-            raise Fatal(f"{then.path} is not the file the run was made from (sha256 {now.sha256[:12]} != {then.sha256[:12]})")
+            hashes = f"sha256 {now.sha256[:12]} instead of {then.sha256[:12]}"
+            raise Fatal(f"{then.path} is not the file the run was made from ({hashes}); restore it and replay again")
     return market.blocks()
 
 

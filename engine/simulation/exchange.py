@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from engine.contracts import reasons
 from engine.contracts.records import (
     CANCEL,
@@ -25,7 +23,7 @@ from engine.contracts.records import (
     TRADE,
 )
 from engine.core import book as books
-from engine.core.compile import kernel
+from engine.core.compile import i64, kernel
 from engine.core.money import value_down
 from engine.simulation import matching
 from engine.simulation.account import funds_reason, lock, pay_funding, unlock
@@ -35,7 +33,7 @@ from engine.simulation.venue import reply
 @kernel
 def on_market(v: Any, event: Any) -> None:
     """A recorded market event happens at the venue."""
-    i = np.int64(event.instrument)
+    i = i64(event.instrument)
     if i >= v.books.shape[0]:
         return
     head = v.head[0]
@@ -52,7 +50,7 @@ def on_market(v: Any, event: Any) -> None:
     elif kind == TRADE:
         books.apply_trade(one, event)
         lots = event.qty_lots
-        aggressor = np.int64(event.side)
+        aggressor = i64(event.side)
     elif kind == DEPTH:
         books.apply_depth(one, event)
     elif kind == FUNDING:
@@ -153,17 +151,17 @@ def _write_order(v: Any, order: Any, command: Any) -> None:
     order.client_id = command.client_id
     order.venue_order_id = head.next_order_id
     head.next_order_id += 1
-    order.instrument = np.int64(command.instrument)
-    order.side = np.int64(command.side)
-    order.order_type = np.int64(command.order_type)
-    order.tif = np.int64(command.tif)
-    order.bits = np.int64(command.bits)
+    order.instrument = i64(command.instrument)
+    order.side = i64(command.side)
+    order.order_type = i64(command.order_type)
+    order.tif = i64(command.tif)
+    order.bits = i64(command.bits)
     order.price_ticks = command.price_ticks
     order.trigger_ticks = command.trigger_ticks
     order.left_lots = command.qty_lots
     order.queue_lots = 0
     order.locked_e8 = 0
-    order.leverage = max(np.int64(command.leverage), 1)
+    order.leverage = max(i64(command.leverage), 1)
 
 
 @kernel
@@ -181,7 +179,8 @@ def _reason_against(v: Any, order: Any) -> int:
     if touch <= 0:
         return reasons.NO_LIQUIDITY
     twice_mid = book.bid_ticks + book.ask_ticks
-    if priced and not instrument.band_down_e4 * twice_mid <= order.price_ticks * 20_000 <= instrument.band_up_e4 * twice_mid:
+    lowest, highest = instrument.band_down_e4 * twice_mid, instrument.band_up_e4 * twice_mid
+    if priced and not lowest <= order.price_ticks * 20_000 <= highest:
         return reasons.PERCENT_PRICE
     reference = order.price_ticks if priced else order.trigger_ticks if is_stop else touch
     # perpetuals let a reduce-only order through below the minimum, spot does not

@@ -38,8 +38,8 @@ def new_cursor() -> Flat:
 @kernel(entry=True)
 def advance(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, until_seq: int) -> int:
     """Run until the block of market events is used up on the venue's side, the output is nearly full, the
-    engine has taken event `until_seq`, or (`is_last`) everything has happened. Market events themselves are not journalled: the run's manifest
-    names their source."""
+    engine has taken event `until_seq`, or (`is_last`) everything has happened. Market events are not
+    journalled: the run's manifest names their source."""
     count = market.shape[0]
     room = out.records.shape[0] - HEADROOM
     head = s.head[0]

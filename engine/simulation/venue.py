@@ -23,7 +23,7 @@ MS: Final = 1_000_000
 BOUNDS: Final[dict[str, tuple[float, float, float, str, str]]] = {
     "order_latency_ms": (100.0, 0.001, 60_000.0, "ms", "from our decision until the venue works on the order"),
     "reply_latency_ms": (50.0, 0.001, 60_000.0, "ms", "from the venue's answer until we know it"),
-    "stop_slippage_bps": (3.0, 0.0, 1000.0, "bps", "a stop triggered inside a candle fills this far behind its trigger"),
+    "stop_slippage_bps": (3.0, 0.0, 1000.0, "bps", "a stop hit inside a candle fills this far behind its trigger"),
     "book_levels": (20.0, 1.0, 100.0, "levels", "levels assumed behind the touch where no depth is recorded"),
     "liquidation_fee_bps": (50.0, 0.0, 1000.0, "bps", "extra fee of a forced close"),
 }

@@ -5,13 +5,13 @@ Rules
 * Universe: spot and perpetual pairs that are not stablecoin pairs, ranked by hourly quote volume, the first
   `universe` of them, with a spread of at most `max_spread_bps` and `min_turnover_usd` an hour.
 * Entry, at the close of a base bar: the fast mean is above the slow one on at least `agree` of the three
-  timeframes, always including the longest; the close is above the highest high of the `breakout_bars` before;
-  the bar's quote volume is at least `surge` times its mean.
+  timeframes, always including the longest; the close is above the highest high of the last `breakout_bars`
+  bars of the longest timeframe; the base bar's quote volume is at least `surge` times its mean.
 * Market: at least `min_breadth` of all pairs are in an up-trend on the longest timeframe.
 * Size: `risk_share` of the per-trade loss limit, scaled by confidence (surge and trend strength).
-* Stop: `stop_atr` mean true ranges of the middle timeframe below, kept within `min_stop_pct`..`max_stop_pct`.
+* Stop: `stop_atr` mean true ranges of the longest timeframe below, kept within `min_stop_pct`..`max_stop_pct`.
 * Exit: the stop; after a gain of `trail_start_r` R a stop trailing `trail_atr` ranges behind the best price;
-  `target_r` R; the middle timeframe's means cross down; `max_hours`. Then `cooldown_bars` of rest, thrice that
+  `target_r` R; the longest timeframe's means cross down; `max_hours`. Then `cooldown_bars` of rest, thrice that
   after a loss.
 """
 
@@ -42,19 +42,19 @@ PARAMS: Final = (
     Param("fast", 12, 2, 200, "bars", "span of the fast mean on every timeframe", True),
     Param("slow", 36, 3, 400, "bars", "span of the slow mean on every timeframe", True),
     Param("agree", 3, 1, 3, "timeframes", "timeframes whose fast mean must be above the slow one", True),
-    Param("breakout_bars", 48, 2, 62, "bars", "the close must be above the highest high of so many bars", True),
+    Param("breakout_bars", 48, 2, 62, "bars", "the close must be above the high of so many of the longest bars", True),
     Param("surge", 2.5, 0.0, 50, "x", "volume of the bar against its mean"),
     Param("surge_span", 48, 2, 500, "bars", "span of the mean volume", True),
     Param("atr_span", 14, 2, 200, "bars", "span of the mean true range", True),
-    Param("stop_atr", 2.0, 0.2, 20, "ranges", "distance of the first stop"),
+    Param("stop_atr", 3.0, 0.2, 20, "ranges", "distance of the first stop"),
     Param("min_stop_pct", 0.8, 0.05, 20, "%", "a nearer stop is moved out to this"),
-    Param("max_stop_pct", 6.0, 0.1, 50, "%", "no entry where the stop would be further away"),
+    Param("max_stop_pct", 12.0, 0.1, 50, "%", "no entry where the stop would be further away"),
     Param("trail_start_r", 1.0, 0.0, 20, "R", "gain at which the stop starts to trail"),
-    Param("trail_atr", 2.5, 0.2, 20, "ranges", "distance of the trailing stop from the best price"),
+    Param("trail_atr", 4.0, 0.2, 20, "ranges", "distance of the trailing stop from the best price"),
     Param("target_r", 4.0, 0.2, 50, "R", "take-profit"),
-    Param("max_hours", 24, 0.1, 2000, "h", "time stop"),
-    Param("cooldown_bars", 12, 0, 2000, "bars", "rest after a trade in the same pair", True),
-    Param("risk_share", 0.6, 0.01, 1.0, "", "part of the per-trade loss limit risked at most"),
+    Param("max_hours", 96, 0.1, 2000, "h", "time stop"),
+    Param("cooldown_bars", 72, 0, 2000, "bars", "rest after a trade in the same pair", True),
+    Param("risk_share", 0.25, 0.01, 1.0, "", "part of the per-trade loss limit risked at most"),
     Param("entry_cap_bps", 10, 0.0, 100, "bps", "worst entry price against the touch"),
 )
 
@@ -165,7 +165,7 @@ def consider(s: Any, out: Any, i: int) -> None:
     p = s.momentum_params[0]
     if not trends_agree(s, i) or m.surge_now < p.surge:
         return
-    ceiling = bars.highest(s, i, BASE, 1, int(p.breakout_bars))
+    ceiling = bars.highest(s, i, LONG, 0, int(p.breakout_bars))
     close = bars.closed_bar(s, i, BASE, 0).close_ticks
     one = s.books[i]
     if ceiling == 0 or close <= ceiling or book.spread_bps(one) > p.max_spread_bps:
@@ -173,7 +173,7 @@ def consider(s: Any, out: Any, i: int) -> None:
     if breadth(s) < p.min_breadth or not in_universe(s, i):
         return
     price = float(one.ask_ticks)
-    distance = max(p.stop_atr * m.atr[MIDDLE], price * p.min_stop_pct / 100.0)
+    distance = max(p.stop_atr * m.atr[LONG], price * p.min_stop_pct / 100.0)
     if distance > price * p.max_stop_pct / 100.0:
         return
     enter(s, out, i, NUMBER, BUY, int(price - distance), p.risk_share * confidence(s, i), p.entry_cap_bps, 1)
@@ -189,7 +189,7 @@ def on_bar(s: Any, out: Any, i: int, closed_mask: int) -> None:
     m = s.momentum[i]
     p = s.momentum_params[0]
     if position.qty_lots != 0:
-        if position.strategy == NUMBER and (closed_mask >> MIDDLE) & 1 and m.fast[MIDDLE] < m.slow[MIDDLE]:
+        if position.strategy == NUMBER and (closed_mask >> LONG) & 1 and m.fast[LONG] < m.slow[LONG]:
             want_exit(s, i, reasons.EXIT_SIGNAL)
         return
     if m.held != 0:
@@ -214,8 +214,8 @@ def on_tick(s: Any, out: Any, i: int) -> None:
     if position.target_ticks == 0:
         position.target_ticks = int(entry + p.target_r * one_r) + 1
     if position.best_ticks - entry >= p.trail_start_r * one_r:
-        trail = int(position.best_ticks - p.trail_atr * m.atr[MIDDLE])
-        if trail - position.stop_ticks > 0.25 * m.atr[MIDDLE]:
+        trail = int(position.best_ticks - p.trail_atr * m.atr[LONG])
+        if trail - position.stop_ticks > 0.25 * m.atr[LONG]:
             tighten_stop(s, i, trail)
     if s.head[0].now_ns - position.opened_ns >= p.max_hours * HOUR_NS:
         want_exit(s, i, reasons.TIME_STOP)

@@ -54,9 +54,8 @@ class Strategy(NamedTuple):
                 raise BadInput(f"strategy {self.name} has no parameter {name!r}; {hint}")
             param = known[name]
             if not param.low <= value <= param.high:  # NaN fails this too
-                raise BadInput(
-                    f"{self.name}.{name} = {value} is outside {param.low:g}..{param.high:g} {param.unit} ({param.meaning})"
-                )
+                bounds = f"{param.low:g}..{param.high:g} {param.unit}".rstrip()
+                raise BadInput(f"{self.name}.{name} = {value} is outside {bounds} ({param.meaning})")
             if param.whole and value != int(value):
                 raise BadInput(f"{self.name}.{name} = {value} must be a whole number ({param.meaning})")
             values[name] = float(value)
