@@ -31,7 +31,7 @@ def backtest_request(
     check_strategy(strategy, values)
     return BacktestRequest(
         strategy=strategy,
-        data=list(data),
+        data=[path.resolve() for path in data],  # the manifest must be readable from any folder
         home=settings.home,
         symbols=symbols,
         from_ns=from_ns,

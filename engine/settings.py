@@ -133,13 +133,19 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path | None = Field(
-        default_factory=_recordings, description="folder of recorded markets; `../shared/data` where that exists"
+        default_factory=_recordings,
+        description="folder of recorded markets; `../shared/data` where that exists",
+        examples=["../shared/data"],
     )
     home: Path = Field(Path(".keel"), description="folder for runs, the embedded database and journals")
     database_url: SecretStr | None = Field(
-        None, description="PostgreSQL to project into, `postgresql://user:password@host/name`; unset: an embedded one"
+        None,
+        description="PostgreSQL to write runs into; unset: an embedded one, started when needed",
+        examples=["postgresql://user:password@127.0.0.1:5432/keel"],
     )
-    redis_url: SecretStr | None = Field(None, description="Redis, `redis://host:6379/0`; not used yet")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis of the live engine; not used yet", examples=["redis://127.0.0.1:6379/0"]
+    )
     account: Account = Account()
     limits: Annotated[Limits, BeforeValidator(_limits)] = Limits()
     simulation: Annotated[SimulationModel, BeforeValidator(_simulation)] = SimulationModel()

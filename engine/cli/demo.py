@@ -71,10 +71,16 @@ def find_market(settings: Settings) -> Path:
 
 def where_to_look(settings: Settings, run_dir: Path, page: Path) -> None:
     """What was left on disk and how to look at it."""
-    database = "$DATABASE_URL" if settings.database_url else f"the embedded server in {settings.home / 'postgres'}"
     print()
     print("Where to look")
     print(f"  report in the browser   {page.resolve().as_uri()}")
     print(f"  run folder              {run_dir}  (manifest.json, journal)")
-    print(f"  in SQL                  {database}: select * from trades where run_id = '{run_dir.name}'")
+    if settings.database_url:
+        print(
+            f'  in SQL                  psql "$DATABASE_URL" -c "select * from trades where run_id = \'{run_dir.name}\'"'
+        )
+    else:
+        print(
+            f"  in SQL                  {settings.home / 'postgres'} (runs only while Keel does; DATABASE_URL: one of yours)"
+        )
     print(f"  prove it again          trading-cli replay {run_dir.name}")

@@ -1,0 +1,149 @@
+"""Write docs/configuration.md and keel.example.toml from the settings themselves (`make docs`).
+
+A test checks that both are current: a setting cannot be added, renamed or rebounded without its documentation.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from annotated_types import Ge, Le
+
+from engine.core import limits
+from engine.core.strategies.table import STRATEGIES
+from engine.markets import feedmodel
+from engine.settings import Account, Settings
+from engine.simulation import venue
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+INTRODUCTION: Final = """\
+# Configuration
+
+Written by `make docs` from `engine/settings.py` and the bounds of the core; do not edit by hand.
+
+Precedence: command line, then environment, then `keel.toml` (in the working directory, or the file that `KEEL_CONFIG`
+names), then the defaults below. `[limits] trade_loss_usd` is `KEEL_LIMITS__TRADE_LOSS_USD` in the environment;
+`DATABASE_URL` and `REDIS_URL` are read under these plain names too. An unknown key is refused with the nearest valid
+name, a value outside its bounds with the bounds and the place it was set. `keel.example.toml` holds every setting.
+
+Every limit stands in dollars and, where it makes sense, in per cent; the tighter holds.
+"""
+
+
+class Row(NamedTuple):
+    """One setting. `default` is as TOML writes it, empty where it is unset; `example` stands in for it then."""
+
+    name: str
+    default: str
+    low: str
+    high: str
+    unit: str
+    meaning: str
+    example: str = ""
+
+    @property
+    def bounds(self) -> str:
+        return f"{self.low} to {self.high}" if self.low else ""
+
+
+def toml(value: Any) -> str:
+    """A default as TOML writes it."""
+    if value is None:
+        return ""
+    return f'"{value}"' if isinstance(value, str | Path) else f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
+
+
+def number(value: float) -> str:
+    """A bound, short."""
+    return f"{value:g}" if abs(value) < 1e5 else f"{value:,.0f}" if value < 1e9 else f"{value:g}"
+
+
+def top_rows() -> list[Row]:
+    rows = []
+    for name in ("data_dir", "home", "database_url", "redis_url"):
+        field = Settings.model_fields[name]
+        default = toml(field.default) if name == "home" else ""  # the others are unset, or found where they are
+        example = toml(field.examples[0]) if field.examples else ""
+        rows.append(Row(name, default, "", "", "", field.description or "", example))
+    return rows
+
+
+def account_rows() -> list[Row]:
+    rows = []
+    for name, field in Account.model_fields.items():
+        low = next(number(float(str(m.ge))) for m in field.metadata if isinstance(m, Ge))
+        high = next(number(float(str(m.le))) for m in field.metadata if isinstance(m, Le))
+        rows.append(Row(name, toml(field.default), low, high, "USD", field.description or ""))
+    return rows
+
+
+def bounded_rows(bounds: dict[str, tuple[float, float, float, str, str]]) -> list[Row]:
+    return [Row(n, toml(d), number(low), number(high), u, m) for n, (d, low, high, u, m) in bounds.items()]
+
+
+def feed_rows() -> list[Row]:
+    meanings: dict[str, str] = {}
+    for line in (feedmodel.FeedModel.__doc__ or "").splitlines():
+        if found := re.match(r"\s*([a-z_, ]+): (.+)\.$", line):
+            meanings |= dict.fromkeys(found.group(1).split(", "), found.group(2))
+    default = feedmodel.FeedModel()
+    return [
+        Row(name, toml(getattr(default, name)), number(low), number(high), unit, meanings[name])
+        for name, (low, high, unit) in feedmodel.BOUNDS.items()
+    ]
+
+
+def sections() -> dict[str, list[Row]]:
+    """Every setting there is, by table; the first table is the file's top."""
+    strategies = {
+        f"strategies.{one.name}": [
+            Row(p.name, toml(p.default), number(p.low), number(p.high), p.unit, p.meaning) for p in one.params
+        ]
+        for one in STRATEGIES
+    }
+    return {
+        "": top_rows(),
+        "account": account_rows(),
+        "limits": bounded_rows(limits.BOUNDS),
+        "simulation": bounded_rows(venue.BOUNDS),
+        "feed": feed_rows(),
+        **strategies,
+    }
+
+
+def configuration() -> str:
+    """docs/configuration.md"""
+    lines = [INTRODUCTION]
+    for section, rows in sections().items():
+        lines.append(f"## `[{section}]`\n" if section else "## Top of the file\n")
+        lines.append("| setting | default | bounds | unit | meaning |\n|---|---|---|---|---|")
+        lines += [f"| `{r.name}` | {r.default or 'unset'} | {r.bounds} | {r.unit} | {r.meaning} |" for r in rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def example() -> str:
+    """keel.example.toml: every setting, commented out, at its default."""
+    lines = [
+        "# Copy to keel.toml and uncomment what you change. Written by `make docs`; see docs/configuration.md.",
+        "",
+    ]
+    for section, rows in sections().items():
+        if section:
+            lines.append(f"[{section}]")
+        for row in rows:
+            about = ", ".join(part for part in (row.meaning, row.unit, row.bounds) if part)
+            lines += textwrap.wrap(about, 118, initial_indent="# ", subsequent_indent="# ")
+            lines.append(f"# {row.name} = {row.default or row.example or '(inferred from the data)'}")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "configuration.md").write_text(configuration(), encoding="utf-8")
+    (ROOT / "keel.example.toml").write_text(example(), encoding="utf-8")
+    print("docs/configuration.md and keel.example.toml written")
