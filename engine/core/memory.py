@@ -18,6 +18,7 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     NativeValue,
     infer_getattr,
+    intrinsic,
     lower_getattr_generic,
     models,
     register_model,
@@ -109,3 +110,13 @@ def _unbox_flat(_flat: FlatType, obj: Any, c: Any) -> NativeValue:
     pointer = c.pyapi.long_as_voidptr(address)
     c.pyapi.decref(address)
     return NativeValue(pointer, is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def as_flat(_typing: Any, address: Any, kind: Any) -> Any:
+    """A table's address (void pointer) as the `Flat` it belongs to; `kind` is a FlatType known when compiling."""
+
+    def same_pointer(_context: Any, _builder: Any, _signature: Any, args: Any) -> Any:
+        return args[0]
+
+    return kind.instance_type(address, kind), same_pointer

@@ -15,7 +15,7 @@ from engine.core import orders, timers
 from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
 from engine.core.book import BOOK
 from engine.core.limits import LIMITS, Limits
-from engine.core.memory import Flat
+from engine.core.memory import Flat, FlatType
 from engine.core.orders import ORDER
 from engine.core.portfolio import POSITION
 from engine.core.strategies.table import STRATEGIES
@@ -150,6 +150,11 @@ def _views(buffer: np.ndarray[Any, Any], n: int, assets: int) -> Flat:
         views[f"{row.name}_params"] = views["params"][first : first + len(row.params)].view(row.params_dtype)
         first += len(row.params)
     return Flat("state", views)
+
+
+def flat_type() -> FlatType:
+    """The compile-time type of every core's state: the same whatever is traded."""
+    return _views(np.zeros(_size(1, 1), np.uint8), 1, 1).flat_type
 
 
 def _size(n: int, assets: int) -> int:
