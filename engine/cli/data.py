@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +12,15 @@ import typer
 from engine.cli.terminal import JsonOption, print_json, progress_bar
 
 app = typer.Typer(help="Check, import or synthesise market files.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class Kind(StrEnum):
+    """Kinds of market files."""
+
+    candles = "candles"
+    quotes = "quotes"
+    trades = "trades"
+    funding = "funding"
 
 
 @app.command("check")
@@ -27,25 +38,27 @@ def check(
         report(0.0, f"checking {file.name}")
         found = examine(file)
     show(found, as_json)
+    raise typer.Exit(1 if found.verdict == "refused" else 0)
 
 
 @app.command("import")
 def import_(
-    csv: Annotated[Path, typer.Argument(metavar="CSV", help="CSV file with a header line.")],
+    csv: Annotated[Path, typer.Argument(metavar="CSV", help="CSV file, plain or compressed.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    venue: Annotated[str | None, typer.Option(help="Venue, where the file has no such column.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Symbol, where the file has no such column.")] = None,
+    venue: Annotated[str, typer.Option(help="Venue the rows come from, e.g. binance.")],
+    symbol: Annotated[str, typer.Option(help="Pair the rows are about, e.g. BTC/USDT.")],
+    kind: Annotated[Kind, typer.Option(help="What the rows are.")] = Kind.candles,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn a CSV of candles, trades or quotes into the Parquet every other command reads.
+    """Turn the CSV of one instrument into the Parquet every other command reads, and check it.
 
-    Example: trading-cli data import btc.csv --out btc.parquet --venue binance --symbol BTCUSDT
+    Example: trading-cli data import btc.csv --out btc.parquet --venue binance --symbol BTC/USDT
     """
     from engine.markets.importing import import_csv
 
     with progress_bar(quiet=as_json) as report:
         report(0.0, f"importing {csv.name}")
-        done = import_csv(csv, out, venue=venue, symbol=symbol)
+        done = import_csv(csv, out, kind=kind.value, venue=venue, symbol=symbol)
     show(done, as_json)
 
 
@@ -69,27 +82,34 @@ def synth(
 
 
 def show(found: Any, as_json: bool) -> None:
-    """A result struct as JSON, or as indented lines."""
+    """A result struct as one JSON object, or as lines and tables a person can read; what is empty is left out."""
+    plain = found if not isinstance(found, Path) else {"out": found}
     if as_json:
-        print_json(found if not isinstance(found, Path) else {"out": found})
+        print_json(plain)
         return
     import msgspec
+    from rich.console import Console
+    from rich.table import Table
 
-    plain = msgspec.to_builtins(found, enc_hook=str)
-    _lines(plain if isinstance(plain, dict) else {"out": plain}, "")
-
-
-def _lines(table: dict[str, Any], indent: str) -> None:
-    width = max((len(str(name)) for name in table), default=0)
-    for name, value in table.items():
-        if isinstance(value, dict) and value:
-            print(f"{indent}{name}")
-            _lines(value, indent + "  ")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            print(f"{indent}{name}")
+    console = Console(soft_wrap=True)
+    for name, value in msgspec.to_builtins(plain, enc_hook=str).items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            table = Table(*(_title(key) for key in value[0]), box=None, pad_edge=False)
             for row in value:
-                told = (f"{key}={item}" for key, item in row.items() if item not in ({}, [], ""))
-                print(indent + "  " + "  ".join(told))
-        else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            print(f"{indent}{name:<{width}}  {shown}")
+                table.add_row(*(_cell(key, item) for key, item in row.items()))
+            console.print(f"\n{name}")
+            console.print(table)
+        elif value not in ({}, [], "", None):
+            console.print(f"{_title(name):<14} {_cell(name, value)}", markup=False, highlight=False)
+
+
+def _title(name: str) -> str:
+    return name.removesuffix("_ns").replace("_", " ")
+
+
+def _cell(name: str, value: Any) -> str:
+    if name.endswith("_ns"):
+        return datetime.fromtimestamp(value // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M") if value else "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -71,16 +71,11 @@ def find_market(settings: Settings) -> Path:
 
 def where_to_look(settings: Settings, run_dir: Path, page: Path) -> None:
     """What was left on disk and how to look at it."""
+    by_url = f'psql "$DATABASE_URL" -c "select * from trades where run_id = \'{run_dir.name}\'"'
+    embedded = f"{settings.home / 'postgres'} (running only while Keel does; or set DATABASE_URL)"
     print()
     print("Where to look")
-    print(f"  report in the browser   {page.resolve().as_uri()}")
-    print(f"  run folder              {run_dir}  (manifest.json, journal)")
-    if settings.database_url:
-        print(
-            f'  in SQL                  psql "$DATABASE_URL" -c "select * from trades where run_id = \'{run_dir.name}\'"'
-        )
-    else:
-        print(
-            f"  in SQL                  {settings.home / 'postgres'} (runs only while Keel does; DATABASE_URL: one of yours)"
-        )
-    print(f"  prove it again          trading-cli replay {run_dir.name}")
+    print(f"  report   {page.resolve().as_uri()}")
+    print(f"  run      {run_dir} (manifest.json, journal, report.json)")
+    print(f"  SQL      {by_url if settings.database_url else embedded}")
+    print(f"  replay   .venv/bin/trading-cli replay {run_dir.name}")
