@@ -109,6 +109,8 @@ def _recognise(path: Path, schema: pa.Schema) -> FileKind:
     columns = set(schema.names)
     kind = next((k for mark, k in _MARKS if mark in columns), None)
     if kind is None:
+        if columns & {"mid_close", "bid_close"}:
+            raise BadData(f"{path}: averaged quotes (no open, high, low, close, volume): use the candles of the venue")
         known = "; ".join(f"{k}: {', '.join(req)}" for k, (req, _) in SCHEMAS.items())
         raise BadData(f"{path}: columns {', '.join(schema.names[:12])} are no known kind of market file ({known})")
     required, optional = SCHEMAS[kind]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -34,13 +34,13 @@ _FEES: Final = {"spot": ("0.001", "0.001"), "perp": ("0.0002", "0.0005")}
 
 
 @kernel
-def is_whole(scaled):  # type: ignore[no-untyped-def]
+def is_whole(scaled: Any) -> Any:
     """True where a price counted in candidate ticks is a whole number, up to float64's own rounding."""
     return abs(scaled - np.rint(scaled)) <= min(1e-4, scaled * 1e-9) + scaled * 4e-16
 
 
 @kernel(entry=True)
-def decimals_used(prices, cause, decimals):  # type: ignore[no-untyped-def]
+def decimals_used(prices: Any, cause: Any, decimals: Any) -> Any:
     """Decimals (at least `decimals`, at most 10) that all but one in a thousand good prices fit in."""
     spared = len(prices) // _SPARED
     scale = 10.0**decimals
@@ -66,7 +66,9 @@ def infer(names: list[Name], sheets: list[Judged], model: FeedModel) -> list[Ins
     for judged in sheets:
         sheet, starts = judged.sheet, judged.sheet.starts
         for code, name in enumerate(sheet.names):
-            good = judged.good(code) if name in decimals and PRICE_COLUMNS[sheet.kind] else []
+            if name not in decimals or not PRICE_COLUMNS[sheet.kind]:
+                continue
+            good = judged.good(code)
             if not len(good):
                 continue
             span = slice(starts[code], starts[code + 1])

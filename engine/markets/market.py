@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
-from engine.contracts.records import QUOTE, RECORD
+from engine.contracts.records import FUNDING, QUOTE, RECORD
 from engine.contracts.runs import Source
 from engine.markets.feedmodel import FeedModel
 from engine.markets.files import Array, read_sheet
@@ -92,19 +92,19 @@ class Market:
 
     def closes(self, instrument_index: int) -> tuple[Array, Array]:
         """Times (int64 ns) and last prices (float, quote units): one per candle, else one per minute of ticks."""
-        tick = float(self.instruments[instrument_index].tick_size)
+        per_unit = float(1 / self.instruments[instrument_index].tick_size)  # dividing keeps decimals as they were
         parts = [s for s in self._stretches if s.instrument == instrument_index]
         if parts:
             parts.sort(key=lambda s: int(self._bars[s.start]["ts_ns"]))
             times = np.concatenate([self._bars["ts_ns"][s.start : s.end] + s.step_ns for s in parts])
-            return times, np.concatenate([self._bars["close"][s.start : s.end] for s in parts]) * tick
+            return times, np.concatenate([self._bars["close"][s.start : s.end] for s in parts]) / per_unit
         mine = self._ticks[self._ticks["instrument"] == instrument_index]
         quotes, words = mine["kind"] == QUOTE, mine["price_ticks"]
         if (~quotes).any():
             mine, words = mine[~quotes], words[~quotes]
-            prices = words * tick
+            prices = words / per_unit
         else:
-            prices = (mine["bid_ticks"] + mine["ask_ticks"]) * (tick / 2)
+            prices = (mine["bid_ticks"] + mine["ask_ticks"]) / (2 * per_unit)
         minute = mine["venue_ts_ns"] // _MINUTE_NS
         last = np.flatnonzero(np.append(np.diff(minute) != 0, len(minute) > 0))
         return mine["venue_ts_ns"][last], prices[last]
@@ -123,7 +123,7 @@ def open_market(
 
     `symbols` picks by `BTC/USDT`, `BTCUSDT` or `venue:BTC/USDT`. Only what lies wholly in [from_ns, to_ns) is
     replayed, while spread and depth are warmed up by the candles before. `instruments` replaces inference and
-    fixes the order: symbols outside it are left out. Funding rows count only for instruments with prices.
+    fixes the order: symbols outside it are left out. Funding counts only where and while there are prices.
     Raises BadData (a file as a whole) or BadInput (symbols, stretch, parameters).
     """
     if not paths:
@@ -151,13 +151,15 @@ def _assemble(sheets: list[Judged], instruments: list[Instrument], model: FeedMo
     index = {(i.venue, i.symbol): k for k, i in enumerate(instruments)}
     bars, stretches = _bars(sheets, instruments, index, model, window)
     ticks = tick_records([j for j in sheets if j.sheet.kind != "candles"], instruments, index, window)
-    if not len(bars) and not len(ticks):
-        raise BadInput("from/to: no data of these symbols lies wholly in that stretch; widen it")
     ends = [int(bars["ts_ns"][s.end - 1]) + s.step_ns for s in stretches]
     firsts = [int(bars["ts_ns"][s.start]) for s in stretches]
-    if len(ticks):
-        firsts.append(int(ticks["venue_ts_ns"][0]))
-        ends.append(int(ticks["venue_ts_ns"][-1]) + 1)
+    traded = ticks["venue_ts_ns"][ticks["kind"] != FUNDING]
+    if len(traded):
+        firsts.append(int(traded[0]))
+        ends.append(int(traded[-1]) + 1)
+    if not firsts:
+        raise BadInput("from/to: no data of these symbols lies wholly in that stretch; widen it")
+    ticks = ticks[(ticks["venue_ts_ns"] >= min(firsts)) & (ticks["venue_ts_ns"] < max(ends))]  # funding, mostly
     kinds = {j.sheet.kind for j in sheets}
     return Market(
         instruments=instruments,
@@ -188,7 +190,11 @@ def _source(judged: Judged) -> Source:
 
 
 def _bars(
-    sheets: list[Judged], instruments: list[Instrument], index: dict[Name, int], model: FeedModel, window: tuple[int, int]
+    sheets: list[Judged],
+    instruments: list[Instrument],
+    index: dict[Name, int],
+    model: FeedModel,
+    window: tuple[int, int],
 ) -> tuple[Array, list[_Stretch]]:
     """All candles of the stretch as BAR rows, instrument by instrument, file by file."""
     most = sum(
@@ -225,13 +231,13 @@ def _laid(judged: Judged, code: int, instrument: Instrument, index: int, model: 
     first = model.first_depth_usd * unit / float(Fraction(instrument.tick_lot_e8) / 10**8)
     terms = (model.spread_bps * 1e-4, model.spread_range_share, model.depth_volume_share, first)
     start, end = judged.sheet.starts[code : code + 2]
-    high, low, volume = (judged.sheet.columns[c][start:end] for c in ("high", "low", "volume"))
-    held = (high <= _MOST * tick) & (low >= tick / 2) & (volume <= _MOST * lot)
+    highest, lowest, most = (judged.sheet.columns[n][start:end] for n in ("high", "low", "volume"))
+    held = (highest <= _MOST * tick) & (lowest >= tick / 2) & (most <= _MOST * lot)
     judged.cause[start:end][~held & (judged.cause[start:end] == 0)] = TOO_LARGE
     good = judged.good(code)
-    columns = [judged.sheet.columns[c][good] for c in ("ts", "open", "high", "low", "close", "volume")]
+    ts, o, h, low, c, v = (judged.sheet.columns[n][good] for n in ("ts", "open", "high", "low", "close", "volume"))
     bars: np.ndarray[Any, Any] = np.zeros(len(good), BAR)
-    lay_bars(*columns, tick, lot, terms, index, seed, bars)
+    lay_bars(ts, o, h, low, c, v, tick, lot, terms, index, seed, bars)
     return bars
 
 

@@ -12,7 +12,7 @@ The intrabar rule
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -38,7 +38,7 @@ _FAR: Final = 9_223_372_036_854_775_807
 
 
 @kernel
-def high_first(seed, ts):  # type: ignore[no-untyped-def]
+def high_first(seed: Any, ts: Any) -> Any:
     """A fair coin from the instrument's seed and the candle's time: splitmix64's mixing, in 32-bit halves."""
     x = (seed ^ (ts >> 20)) & 0xFFFFFFFF
     for _ in range(2):
@@ -47,7 +47,20 @@ def high_first(seed, ts):  # type: ignore[no-untyped-def]
 
 
 @kernel(entry=True)
-def lay_bars(ts, o, h, l, c, v, tick, lot, terms, instrument, seed, bars):  # type: ignore[no-untyped-def]  # noqa: E741
+def lay_bars(
+    ts: Any,
+    opens: Any,
+    highs: Any,
+    lows: Any,
+    closes: Any,
+    volumes: Any,
+    tick: Any,
+    lot: Any,
+    terms: Any,
+    instrument: Any,
+    seed: Any,
+    bars: Any,
+) -> None:
     """Good candles of one instrument, in time order, as integers into `bars`.
 
     terms: spread fraction, range share, depth share, first depth in ticks times lots.
@@ -55,8 +68,8 @@ def lay_bars(ts, o, h, l, c, v, tick, lot, terms, instrument, seed, bars):  # ty
     spread_share, range_share, depth_share, first_depth = terms
     mean_range, mean_lots = 0.0, 0.0
     for i in range(len(ts)):
-        high, low, volume = np.rint(h[i] / tick), np.rint(l[i] / tick), np.rint(v[i] / lot)
-        close, opened = np.rint(c[i] / tick), np.rint(o[i] / tick)
+        high, low, volume = np.rint(highs[i] / tick), np.rint(lows[i] / tick), np.rint(volumes[i] / lot)
+        close, opened = np.rint(closes[i] / tick), np.rint(opens[i] / tick)
         before = opened if i == 0 else float(bars[i - 1].close)
         bar = bars[i]
         bar.ts_ns, bar.instrument, bar.up_first = ts[i], instrument, high_first(seed, ts[i])
@@ -70,7 +83,7 @@ def lay_bars(ts, o, h, l, c, v, tick, lot, terms, instrument, seed, bars):  # ty
 
 
 @kernel
-def lane_time(lane, cursor, point, step_ns, order, bars, ticks):  # type: ignore[no-untyped-def]
+def lane_time(lane: Any, cursor: Any, point: Any, step_ns: Any, order: Any, bars: Any, ticks: Any) -> Any:
     """Venue time of the lane's next record."""
     if point[lane] == TICKS_LANE:
         return ticks[cursor[lane]].venue_ts_ns
@@ -81,7 +94,7 @@ def lane_time(lane, cursor, point, step_ns, order, bars, ticks):  # type: ignore
 
 
 @kernel
-def lane_instrument(lane, cursor, point, order, bars, ticks):  # type: ignore[no-untyped-def]
+def lane_instrument(lane: Any, cursor: Any, point: Any, order: Any, bars: Any, ticks: Any) -> Any:
     """Instrument of the lane's next record: settles ties in time."""
     if point[lane] == TICKS_LANE:
         return int(ticks[cursor[lane]].instrument)
@@ -89,7 +102,7 @@ def lane_instrument(lane, cursor, point, order, bars, ticks):  # type: ignore[no
 
 
 @kernel
-def write_point(out, bar, point, venue_ts_ns):  # type: ignore[no-untyped-def]
+def write_point(out: Any, bar: Any, point: Any, venue_ts_ns: Any) -> None:
     """One of the four points of a candle, into a zeroed record."""
     third = bar.lots // 3
     out.kind, out.instrument, out.venue_ts_ns = PATH, bar.instrument, venue_ts_ns
@@ -104,7 +117,9 @@ def write_point(out, bar, point, venue_ts_ns):  # type: ignore[no-untyped-def]
 
 
 @kernel(entry=True)
-def fill_block(out, cursor, end, point, step_ns, order, bars, ticks, latency_ns):  # type: ignore[no-untyped-def]
+def fill_block(
+    out: Any, cursor: Any, end: Any, point: Any, step_ns: Any, order: Any, bars: Any, ticks: Any, latency_ns: Any
+) -> int:
     """Merge lanes into `out` (zeroed) until it is full or all lanes are at their `end`; returns the count.
 
     A lane is one point (0..3) of all candles of one length, in (ts, instrument) order, or the sorted ticks.

@@ -16,7 +16,7 @@ Rules
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -83,8 +83,8 @@ class Judged:
 
     def good(self, code: int) -> Array:
         """Positions in the sheet of the good rows of one instrument, in time order."""
-        starts = self.sheet.starts
-        return np.flatnonzero(self.cause[starts[code] : starts[code + 1]] == GOOD) + starts[code]
+        start, end = self.sheet.starts[code : code + 2].tolist()
+        return np.asarray(np.flatnonzero(self.cause[start:end] == GOOD) + start)
 
     def counts(self) -> dict[str, int]:
         """Quarantined rows by cause name; causes without rows are left out."""
@@ -100,8 +100,8 @@ def judge(sheet: Sheet) -> Judged:
     columns = sheet.columns
     if sheet.kind == "candles":
         step_ns[:-1] = _bar_lengths(sheet)
-        prices = tuple(columns[c] for c in ("open", "high", "low", "close", "volume"))
-        judge_candles(sheet.code, columns["ts"], *prices, step_ns, _wick_limits(sheet, step_ns), cause)
+        o, h, low, c, v = (columns[name] for name in ("open", "high", "low", "close", "volume"))
+        judge_candles(sheet.code, columns["ts"], o, h, low, c, v, step_ns, _wick_limits(sheet, step_ns), cause)
     else:
         _judge_ticks(sheet, cause)
     if not (cause == GOOD).any():
@@ -138,7 +138,7 @@ def _wick_limits(sheet: Sheet, step_ns: Array) -> Array:
 
 
 @kernel
-def out_of_order(code, ts, i, last):  # type: ignore[no-untyped-def]
+def out_of_order(code: Any, ts: Any, i: Any, last: Any) -> bool:
     """True where both following stamps contradict this one, but not what came before."""
     ahead = 0
     for j in range(i + 1, min(i + 3, len(ts))):
@@ -150,25 +150,38 @@ def out_of_order(code, ts, i, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def judge_bar(o, h, l, c, v):  # type: ignore[no-untyped-def]  # noqa: E741
+def judge_bar(opened: Any, high: Any, low: Any, close: Any, volume: Any) -> int:
     """Faults a bar has by itself."""
-    if not (np.isfinite(o) and np.isfinite(h) and np.isfinite(l) and np.isfinite(c) and np.isfinite(v)):
+    if not (
+        np.isfinite(opened) and np.isfinite(high) and np.isfinite(low) and np.isfinite(close) and np.isfinite(volume)
+    ):
         return NOT_A_NUMBER
-    if min(o, h, l, c) <= 0:
+    if min(opened, high, low, close) <= 0:
         return PRICE_NOT_POSITIVE
-    if v < 0:
+    if volume < 0:
         return NEGATIVE_VOLUME
-    if max(h, v) > _LARGEST:
+    if max(high, volume) > _LARGEST:
         return TOO_LARGE
-    if h < l:
+    if high < low:
         return HIGH_BELOW_LOW
-    if max(o, c) > h or min(o, c) < l:
+    if max(opened, close) > high or min(opened, close) < low:
         return OUTSIDE_RANGE
     return GOOD
 
 
 @kernel(entry=True)
-def judge_candles(code, ts, o, h, l, c, v, step_ns, wick, cause):  # type: ignore[no-untyped-def]  # noqa: E741
+def judge_candles(
+    code: Any,
+    ts: Any,
+    opens: Any,
+    highs: Any,
+    lows: Any,
+    closes: Any,
+    volumes: Any,
+    step_ns: Any,
+    wick: Any,
+    cause: Any,
+) -> None:
     """Write the verdict of every bar into `cause` (rows grouped by code)."""
     group, last, before = -1, 0, 0.0
     for i in range(len(code)):
@@ -179,23 +192,25 @@ def judge_candles(code, ts, o, h, l, c, v, step_ns, wick, cause):  # type: ignor
         if ts[i] <= 0:
             cause[i] = BAD_TIMESTAMP
             continue
-        fault = judge_bar(o[i], h[i], l[i], c[i], v[i])
+        fault = judge_bar(opens[i], highs[i], lows[i], closes[i], volumes[i])
         if fault == GOOD and last > 0 and ts[i] < last + step_ns[group]:
             fault = DUPLICATE if ts[i] == last else BACKWARD if ts[i] < last else OVERLAPPING
         if fault == GOOD and out_of_order(code, ts, i, last):
             fault = BACKWARD
         if fault == GOOD and before > 0:
-            wide = max(np.log(h[i] / max(o[i], c[i], before)), np.log(min(o[i], c[i], before) / l[i]))
-            if wide > wick[group] and abs(np.log(c[i] / before)) < _RETURNED * wick[group]:
+            wide = max(
+                np.log(highs[i] / max(opens[i], closes[i], before)), np.log(min(opens[i], closes[i], before) / lows[i])
+            )
+            if wide > wick[group] and abs(np.log(closes[i] / before)) < _RETURNED * wick[group]:
                 fault = ABSURD_WICK
         if fault != GOOD:
             cause[i] = fault
             continue
-        last, before = ts[i], c[i]
+        last, before = ts[i], closes[i]
 
 
 @kernel(entry=True)
-def judge_order(code, ts, identity, unique_ts, cause):  # type: ignore[no-untyped-def]
+def judge_order(code: Any, ts: Any, identity: Any, unique_ts: Any, cause: Any) -> None:
     """Time and id order of ticks, in place. `identity` -1 means none; `unique_ts`: one row per stamp (funding)."""
     group, last, last_id = -1, 0, -1
     for i in range(len(code)):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from engine.contracts.instruments import Instrument
-from engine.contracts.records import FUNDING, QUOTE, RECORD, TRADE
+from engine.contracts.records import FUNDING, QUOTE, RECORD, RECORD_BYTES, TRADE
 from engine.markets.files import Array
 from engine.markets.rows import TOO_LARGE, Judged, tick_ids, venue_time
 from engine.markets.symbols import Name
 
-_MOST = 1e15
+_MOST: Final = 1e15  # ticks or lots
+_BYTES: Final = np.dtype(f"V{RECORD_BYTES}")
 
 
 def tick_records(
@@ -32,7 +33,8 @@ def tick_records(
     ]
     if not parts:
         return np.zeros(0, RECORD)
-    joined = np.concatenate(parts)
+    # as plain bytes: concatenating overlapping fields directly would unfold them into another layout
+    joined = np.concatenate([part.view(_BYTES) for part in parts]).view(RECORD)
     joined = joined[(joined["venue_ts_ns"] >= window[0]) & (joined["venue_ts_ns"] < window[1])]
     return joined[np.lexsort((joined["instrument"], joined["venue_ts_ns"]))]
 
