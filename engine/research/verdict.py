@@ -39,6 +39,8 @@ def judge(values: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _outcome(values: Mapping[str, Any]) -> str:
+    if not values["days"]:
+        return "Nothing was measured: no equity was recorded."
     change = values["end_equity_usd"] - values["start_equity_usd"]
     days = values["span_days"]
     span = f"{days:.0f} days" if days >= 2 else f"{days * 24:.1f} hours"
@@ -52,7 +54,7 @@ def _outcome(values: Mapping[str, Any]) -> str:
 
 def _evidence(values: Mapping[str, Any]) -> str:
     if values["trades"] < FEW_TRADES or values["days"] < FEW_DAYS:
-        return f"{_count(values['trades'], 'trade')} on {_count(values['days'], 'day')}: too little to judge."
+        return f"{counted(values['trades'], 'trade')} on {counted(values['days'], 'day')}: too little to judge."
     interval, deflated = values["sharpe_ci95"], values["dsr"]
     if values["sharpe"] is None or interval is None or deflated is None:
         return "The evidence cannot be weighed: daily returns hardly vary."
@@ -63,12 +65,14 @@ def _evidence(values: Mapping[str, Any]) -> str:
         return f"The evidence is against it: {weighed}."
     if low <= 0:
         return f"No edge is shown: {weighed}, which includes zero."
+    skill = f"{deflated:.0%} likely real after {counted(trials, 'trial')}"
     if deflated < 0.95:
-        return f"Not shown beyond luck: {weighed}, but only {deflated:.0%} likely real after {_count(trials, 'trial')}."
-    return f"The evidence favours it: {weighed}, {deflated:.0%} likely real after {_count(trials, 'trial')}."
+        return f"Not shown beyond luck: {weighed}, but only {skill}."
+    return f"The evidence favours it: {weighed}, {skill}."
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """2, "day" -> ``2 days``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -84,7 +88,7 @@ def _warnings(values: Mapping[str, Any]) -> list[str]:
     if 0 < values["trades"] < FEW_TRADES:
         found.append(f"Too few trades: {values['trades']}. Under 30, ratios are mostly luck.")
     if 0 < values["days"] < FEW_DAYS:
-        found.append(f"Too short: {_count(values['days'], 'day')}. Under 30, annual figures say little.")
+        found.append(f"Too short: {counted(values['days'], 'day')}. Under 30, annual figures say little.")
     if values["trades"] and not values["fees_usd"]:
         found.append("No fees were charged. Real venues charge them.")
     if values["synthetic"]:

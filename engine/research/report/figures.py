@@ -62,7 +62,7 @@ def equity_chart(ledger: Ledger, manifest: Manifest, closes: equity.Closes) -> C
             usd_held = _rounded(held * manifest.capital_usd)
             data.append(_line("Buy and hold", _ms(ts), usd_held, "--muted", width=1.5, hovertemplate=hover))
         data.append(_line("Strategy", _ms(ts), _rounded(usd), "--accent", hovertemplate=hover))
-    layout = {"yaxis": {"tickprefix": "$"}, "xaxis": {"type": "date"}, "hovermode": "x unified"}
+    layout = {"yaxis": {"tickformat": "$,~f"}, "xaxis": {"type": "date"}, "hovermode": "x unified"}
     return {"data": data, "layout": layout | {"showlegend": True}}
 
 
@@ -86,7 +86,7 @@ def waterfall_steps(metrics: Metrics) -> list[tuple[str, float, bool]]:
         ("Net, closed trades", metrics.net_pnl_usd, True),
     ]
     if metrics.open_positions:
-        steps.append(("Still open", metrics.open_pnl_usd, False))
+        steps.append(("Open, not closed", metrics.open_pnl_usd, False))
         steps.append(("Change of equity", metrics.end_equity_usd - metrics.start_equity_usd, True))
     return steps
 
@@ -97,7 +97,7 @@ def waterfall_chart(metrics: Metrics) -> Chart:
     for label, usd, total in waterfall_steps(metrics):
         begin = 0.0 if total else reached
         reached = usd if total else reached + usd
-        labels.append(label.replace(" at ", "<br>at ").replace(", ", ",<br>"))
+        labels.append(label.split(",")[0].removesuffix(" at decision prices"))
         base.append(round(begin, 4))
         height.append(round(reached - begin, 4))
         colours.append("--accent" if total else "--gain" if usd >= 0 else "--loss")
@@ -111,8 +111,8 @@ def waterfall_chart(metrics: Metrics) -> Chart:
         for label, top, text in zip(labels, tops, texts, strict=True)
     ]
     span = [min(*lows, 0.0) - reach * 0.06, max(*tops, 0.0) + reach * 0.14]
-    layout = {"yaxis": {"tickprefix": "$", "range": span}, "annotations": notes, "bargap": 0.45}
-    return {"data": [bars], "layout": layout}
+    axes = {"yaxis": {"tickformat": "$,~f", "range": span}, "xaxis": {"tickangle": 0}}
+    return {"data": [bars], "layout": axes | {"annotations": notes, "bargap": 0.45}}
 
 
 def daily_chart(ledger: Ledger, manifest: Manifest) -> Chart:
@@ -121,7 +121,7 @@ def daily_chart(ledger: Ledger, manifest: Manifest) -> Chart:
     pnl = _rounded(daily.pnl_usd)
     hover = "%{x|%a %d %b %Y}<br>%{y:$,.2f}<extra></extra>"
     bars = {"type": "bar", "x": _ms(daily.day_ns), "y": pnl, "marker": {"color": _sign_colours(pnl)}}
-    layout: Chart = {"yaxis": {"tickprefix": "$"}, "xaxis": {"type": "date"}, "bargap": 0.25}
+    layout: Chart = {"yaxis": {"tickformat": "$,~f"}, "xaxis": {"type": "date"}, "bargap": 0.25}
     limit = manifest.limits.get("day_loss_usd")
     if limit is not None:
         line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": -limit, "y1": -limit}
@@ -140,7 +140,7 @@ def symbols_chart(slices: Sequence[Slice]) -> Chart:
         "type": "bar", "orientation": "h", "x": net, "y": [s.key for s in reversed(shown)], "customdata": detail,
         "marker": {"color": _sign_colours(net)}, "hovertemplate": "%{y} %{x:$,.2f}<br>%{customdata}<extra></extra>",
     }  # fmt: skip
-    layout = {"xaxis": {"tickprefix": "$", "showgrid": True}, "yaxis": {"type": "category", "showgrid": False}}
+    layout = {"xaxis": {"tickformat": "$,~f", "showgrid": True}, "yaxis": {"type": "category", "showgrid": False}}
     return {"data": [bars] if shown else [], "layout": layout | {"bargap": 0.35}, "rows": len(shown)}
 
 
@@ -150,8 +150,8 @@ def hours_chart(slices: Sequence[Slice]) -> Chart:
     detail = [f"{s.trades} trades, {s.win_rate:.0%} won" for s in slices]
     hover = "%{x}:00 UTC %{y:$,.2f}<br>%{customdata}<extra></extra>"
     bars = {"type": "bar", "x": [s.key for s in slices], "y": net, "customdata": detail, "hovertemplate": hover}
-    layout = {"yaxis": {"tickprefix": "$"}, "xaxis": {"type": "category", "dtick": 3}, "bargap": 0.3}
-    return {"data": [bars | {"marker": {"color": _sign_colours(net)}}], "layout": layout}
+    layout = {"yaxis": {"tickformat": "$,~f"}, "xaxis": {"type": "category", "dtick": 3}, "bargap": 0.3}
+    return {"data": [bars | {"marker": {"color": _sign_colours(net)}}] if net else [], "layout": layout}
 
 
 def multiples_chart(trades: Sequence[TradeRow]) -> Chart:
@@ -170,8 +170,8 @@ def multiples_chart(trades: Sequence[TradeRow]) -> Chart:
         "marker": {"color": _sign_colours([float(m) for m in middles])},
         "hovertemplate": "%{customdata}<br>%{y} trades<extra></extra>",
     }  # fmt: skip
-    layout = {"xaxis": {"ticksuffix": " R"}, "yaxis": {"title": {"text": "trades"}}, "bargap": 0.08}
-    return {"data": [bars], "layout": layout}
+    title = {"text": "trades", "font": {"size": 12.5}}
+    return {"data": [bars], "layout": {"xaxis": {"ticksuffix": " R"}, "yaxis": {"title": title}, "bargap": 0.08}}
 
 
 def price_charts(ledger: Ledger, closes: equity.Closes) -> dict[str, Chart]:
@@ -203,7 +203,8 @@ def _price_chart(trades: Sequence[TradeRow], ts: equity.Times, price: equity.Flo
         _marks("Exit, won", [t for t in drawn if t.net_usd > 0], "circle", "--gain", entry=False),
         _marks("Exit, lost", [t for t in drawn if t.net_usd <= 0], "x", "--loss", entry=False),
     ]
-    layout = {"xaxis": {"type": "date"}, "hovermode": "closest", "showlegend": True}
+    span = {"type": "date"} | ({"range": [int(ts[0] // MS), int(ts[-1] // MS)]} if len(ts) else {})
+    layout = {"xaxis": span, "hovermode": "closest", "showlegend": True}
     return {"data": [line, stops, *(m for m in marks if m["x"])], "layout": layout}
 
 

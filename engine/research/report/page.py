@@ -104,6 +104,7 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
     days = _chart("daily", payload, "Profit and loss of each UTC day", no_equity)
     hours = _chart("hours", payload, "Net result by UTC hour of entry", no_trade)
     multiples = _chart("multiples", payload, "Distribution of R multiples", no_trade)
+    table = _folded("Table", sections.slices(metrics.by_symbol, "Symbol")) if metrics.trades else ""
     symbols = _chart("symbols", payload, "Net result by symbol", no_trade)
     return "".join(
         (
@@ -111,7 +112,7 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
             _section("equity", "Equity", sections.sharpe_note(metrics), f"{curve}<h3>Drawdown</h3>{fell}"),
             _section("costs", "From gross to net", _costs_lead(metrics), waterfall),
             _section("days", "Days", _days_lead(metrics), days),
-            _section("symbols", "Symbols", "", symbols + _folded("Table", sections.slices(metrics.by_symbol, "Symbol"))),
+            _section("symbols", "Symbols", "", symbols + table),
             '<div class="pair">',
             _section("hours", "Hours", "Net result by the UTC hour of entry.", hours),
             _section("multiples", "R multiples", "Net result as multiples of what the stop risked.", multiples),
@@ -121,7 +122,7 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
             _section("trades", "Trades", "", _trades(metrics, payload)),
             _section("refusals", "Refused entries", _refusals_lead(metrics), sections.refusals(metrics)),
             _section("gaps", "Losses past their plan", "", sections.gaps(ledger.gaps)),
-            _section("figures", "All figures", "", f'<div class="columns">{sections.figures(metrics)}</div>'),
+            _section("figures", "All figures", "", f'<div class="packed">{sections.figures(metrics)}</div>'),
             _section("assumptions", "Assumptions", "", sections.assumptions(manifest)),
             _section("disclosure", "Risk disclosure", "", f"<p>{esc(wording.DISCLOSURE)}</p>"),
         )
@@ -157,7 +158,8 @@ def _prices(payload: dict[str, Any]) -> str:
     return (
         f'<p class="controls"><label>Symbol <select id="symbol">{options}</select></label></p>'
         '<div class="chart price" id="price" role="img" aria-label="Price with entries, exits and stops"></div>'
-        f'<p class="quiet">The {len(names)} most traded, thinned to {figures.PRICE_POINTS:,} points that keep highs and lows.</p>'
+        f'<p class="quiet">The {len(names)} most traded, thinned to {figures.PRICE_POINTS:,} points that keep highs '
+        "and lows. Drag to zoom, double-click to go back.</p>"
     )
 
 
@@ -165,12 +167,15 @@ def _trades(metrics: Metrics, payload: dict[str, Any]) -> str:
     if not payload["trades"]:
         return '<p class="quiet">No trade was closed.</p>'
     cut = metrics.trades - len(payload["trades"])
-    note = f'<p class="quiet">The latest {len(payload["trades"]):,}; {cut:,} earlier ones are in the store.</p>' if cut else ""
+    shown = f"The latest {len(payload['trades']):,}; {cut:,} earlier ones are in the store."
+    note = f'<p class="quiet">{shown}</p>' if cut else ""
     return (
-        '<div class="controls"><input id="search" type="search" placeholder="Symbol, side, reason…" aria-label="Filter trades">'
+        '<div class="controls">'
+        '<input id="search" type="search" placeholder="Symbol, side, reason…" aria-label="Filter trades">'
         '<select id="reason" aria-label="Exit reason"></select>'
-        '<select id="outcome" aria-label="Outcome"><option value="">won and lost</option><option value="won">won</option>'
-        '<option value="lost">lost</option></select><span id="count" aria-live="polite"></span></div>'
+        '<select id="outcome" aria-label="Outcome"><option value="">won and lost</option>'
+        '<option value="won">won</option><option value="lost">lost</option></select>'
+        '<span id="count" aria-live="polite"></span></div>'
         '<div class="scroll"><table id="trade-table"><thead></thead><tbody></tbody></table></div>'
         f'<p class="controls pages"><button id="previous">Previous</button><span id="place"></span>'
         f'<button id="next">Next</button></p>{note}<noscript>The trade list and the charts need scripts.</noscript>'
@@ -179,7 +184,8 @@ def _trades(metrics: Metrics, payload: dict[str, Any]) -> str:
 
 def _footer(metrics: Metrics, manifest: Manifest) -> str:
     facts = (
-        f"Run {manifest.run_id}", f"written {manifest.created}", f"{manifest.events:,} events in {manifest.wall_s:.1f} s",
+        f"Run {manifest.run_id}", f"written {manifest.created}",
+        f"{manifest.events:,} events in {manifest.wall_s:.1f} s",
         f"digest {manifest.digest[:16] or 'none'}", f"code {manifest.code[:16]}",
         f"this page is one file of {_SIZE_MARK}, most of it the chart library, and works offline",
     )  # fmt: skip

@@ -56,7 +56,8 @@ def _write(path: Path, content: bytes) -> None:
         unfinished.replace(path)
     except OSError as failure:
         _forget(unfinished)
-        raise Fatal(f"{path}: the report cannot be written ({failure.strerror}); free space or choose another folder") from failure
+        fault = f"{path}: the report cannot be written ({failure.strerror}); free space or choose another folder"
+        raise Fatal(fault) from failure
 
 
 def _forget(unfinished: Path) -> None:

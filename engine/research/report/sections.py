@@ -11,7 +11,7 @@ from engine.contracts.runs import Manifest
 from engine.research.breakdown import Slice, exit_word, iso
 from engine.research.metrics import Metrics
 from engine.research.report import wording
-from engine.research.verdict import dollars, percent, ratio
+from engine.research.verdict import counted, dollars, percent, ratio
 
 GAPS_SHOWN: Final = 200
 TRADES_SHOWN: Final = 10_000
@@ -44,21 +44,25 @@ def tiles(metrics: Metrics, manifest: Manifest) -> str:
         Tile("Result after all costs", dollars(change, True), f"{percent(metrics.return_pct)} of "
              f"{dollars(metrics.start_equity_usd)}", _mood(change)),
         Tile("Buy and hold", wording.written(metrics.buy_and_hold_pct, "pct"), "all symbols, same days, fees paid"),
-        Tile("Max drawdown", wording.written(drop, "pct"), wording.written(metrics.max_drawdown_usd, "usd+"), _mood(drop)),
+        Tile("Max drawdown", wording.written(drop, "pct"), wording.written(metrics.max_drawdown_usd, "usd+"),
+             _mood(drop)),
         Tile("Sharpe", wording.written(metrics.sharpe, "ratio"), f"95 %: {interval} · {metrics.days:,} days"),
-        Tile("Probability of skill", wording.written(metrics.dsr, "share"), f"deflated for {metrics.trials:,} "
-             f"trial{'' if metrics.trials == 1 else 's'}"),
-        Tile("Trades", f"{metrics.trades:,}", f"{wording.written(metrics.win_rate, 'share')} won"),
+        Tile("Probability of skill", wording.written(metrics.dsr, "share"), f"deflated for "
+             f"{counted(metrics.trials, 'trial')}"),
+        Tile("Trades", f"{metrics.trades:,}",
+             f"{wording.written(metrics.win_rate, 'share')} won" if metrics.trades else "none was closed"),
         Tile("Profit factor", wording.written(metrics.profit_factor, "ratio"), f"expectancy "
              f"{wording.written(metrics.expectancy_usd, 'usd+')} a trade"),
         Tile("Worst trade", wording.written(worst_trade, "usd+"), _limit(limits, "trade_loss_usd"),
              _over(worst_trade, limits.get("trade_loss_usd"))),
         Tile("Worst day", wording.written(worst_day, "usd+"), _limit(limits, "day_loss_usd"),
              _over(worst_day, limits.get("day_loss_usd"))),
-        Tile("Least free money", wording.written(metrics.min_reserve_usd, "usd"), _limit(limits, "reserve_usd", "reserve")),
+        Tile("Least free money", wording.written(metrics.min_reserve_usd, "usd"),
+             _limit(limits, "reserve_usd", "reserve")),
     ]  # fmt: skip
     return "".join(
-        f'<div class="tile {tile.mood}"><dt>{esc(tile.label)}</dt><dd>{esc(tile.value)}</dd><p>{esc(tile.note)}</p></div>'
+        f'<div class="tile {tile.mood}"><dt>{esc(tile.label)}</dt><dd>{esc(tile.value)}</dd>'
+        f'<dd class="note">{esc(tile.note)}</dd></div>'
         for tile in shown
     )
 
@@ -84,13 +88,14 @@ def badges(metrics: Metrics) -> str:
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]], numbers: Iterable[int], empty: str) -> str:
     """A plain table; `numbers` are the columns set to the right. Without rows, `empty` in words."""
     right = set(numbers)
+    line = ["" if i not in right else " class=n" for i in range(len(heads))]
     body = [
-        "<tr>" + "".join(f"<td{' class=n' if i in right else ''}>{esc(cell)}</td>" for i, cell in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(f"<td{kind}>{esc(cell)}</td>" for kind, cell in zip(line, row, strict=True)) + "</tr>"
         for row in rows
     ]
     if not body:
         return f'<p class="quiet">{esc(empty)}</p>'
-    head = "".join(f"<th scope=col{' class=n' if i in right else ''}>{esc(word)}</th>" for i, word in enumerate(heads))
+    head = "".join(f"<th scope=col{kind}>{esc(word)}</th>" for kind, word in zip(line, heads, strict=True))
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
@@ -111,7 +116,16 @@ def refusals(metrics: Metrics) -> str:
         (reason, wording.REFUSAL_WORDS.get(reason, ""), f"{count:,}")
         for reason, count in metrics.refusals_by_reason.items()
     ]
-    return table(("Reason", "In words", "Count"), rows, [2], "Nothing was refused.")
+    return _explained(rows) if rows else '<p class="quiet">Nothing was refused.</p>'
+
+
+def _explained(rows: Iterable[tuple[str, str, str]]) -> str:
+    """(name, what it means, value) lines: the meaning small below the name, so that a phone has room."""
+    lines = [
+        f"<tr><th scope=row>{esc(name)}<small>{esc(meaning)}</small></th><td class=n>{esc(value)}</td></tr>"
+        for name, meaning, value in rows
+    ]
+    return f"<table class=figures>{''.join(lines)}</table>"
 
 
 def gaps(found: Sequence[GapRow]) -> str:
@@ -132,12 +146,11 @@ def figures(metrics: Metrics) -> str:
     """Every figure in groups; a figure that does not exist says why."""
     parts = []
     for group, lines in wording.GROUPS.items():
-        rows = []
-        for line in lines:
-            value = esc(wording.figure_text(metrics, line))
-            note = metrics.why_null.get(line.name, line.meaning)
-            rows.append(f"<tr><th scope=row>{esc(line.label)}<small>{esc(note)}</small></th><td class=n>{value}</td></tr>")
-        parts.append(f"<div><h3>{esc(group)}</h3><table class=figures>{''.join(rows)}</table></div>")
+        rows = [
+            (line.label, metrics.why_null.get(line.name, line.meaning), wording.figure_text(metrics, line))
+            for line in lines
+        ]
+        parts.append(f"<div><h3>{esc(group)}</h3>{_explained(rows)}</div>")
     return "".join(parts)
 
 
@@ -192,6 +205,7 @@ def sharpe_note(metrics: Metrics) -> str:
     if metrics.sharpe is None:
         return f"No Sharpe ratio: {metrics.why_null['sharpe']}."
     return (
-        f"Sharpe {ratio(metrics.sharpe)} from {metrics.days:,} daily returns, {metrics.trades:,} trades, "
-        f"{metrics.trials:,} trials; 95 % interval {wording.written(metrics.sharpe_ci95, 'interval')}; 365 days a year."
+        f"Sharpe {ratio(metrics.sharpe)} from {counted(metrics.days, 'daily return')}, "
+        f"{counted(metrics.trades, 'trade')}, {counted(metrics.trials, 'trial')}; "
+        f"95 % interval {wording.written(metrics.sharpe_ci95, 'interval')}; 365 days a year."
     )

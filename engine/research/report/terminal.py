@@ -42,7 +42,9 @@ def print_report(console: Console, metrics: Metrics, ledger: Ledger) -> None:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=True, pad_edge=False
+    )
 
 
 def _colour(value: float) -> str:
@@ -65,13 +67,11 @@ def _figures(metrics: Metrics) -> Table:
     """Two columns of figures, groups one below the other."""
     grid = Table(box=None, pad_edge=False, expand=True, show_header=False)
     for _ in range(2):
-        grid.add_column(ratio=5, no_wrap=True)
-        grid.add_column(ratio=5, justify="right", no_wrap=True)
+        grid.add_column(ratio=3, no_wrap=True)
+        grid.add_column(ratio=2, justify="right", no_wrap=True)
         grid.add_column(width=1)
-    groups = wording.GROUPS
     left = [*_group(metrics, "Result"), *_group(metrics, "Risk"), *_group(metrics, "Activity")]
     right = [*_group(metrics, "Ratios"), *_group(metrics, "Trades")]
-    assert set(groups) == {"Result", "Risk", "Activity", "Ratios", "Trades"}
     blank = (Text(), Text())
     for one, other in zip_longest(left, right, fillvalue=blank):
         grid.add_row(*one, "", *other, "")
@@ -119,7 +119,8 @@ def _slices(slices: Sequence[Slice], title: str) -> Table:
     for s in shown:
         table.add_row(
             Text(s.key), f"{s.trades:,}", f"{s.win_rate:.0%}", dollars(s.gross_usd, True), dollars(s.fees_usd),
-            dollars(s.funding_usd, True), dollars(s.slippage_usd), Text(dollars(s.net_usd, True), style=_colour(s.net_usd)),
+            dollars(s.funding_usd, True), dollars(s.slippage_usd),
+            Text(dollars(s.net_usd, True), style=_colour(s.net_usd)),
         )  # fmt: skip
     return table
 

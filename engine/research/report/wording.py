@@ -27,7 +27,7 @@ GROUPS: Final[dict[str, tuple[Figure, ...]]] = {
     "Result": (
         Figure("start_equity_usd", "Starting balance", "usd"),
         Figure("end_equity_usd", "Final balance", "usd"),
-        Figure("net_pnl_usd", "Absolute profit, closed trades", "usd+", "gross − fees + funding"),
+        Figure("net_pnl_usd", "Absolute profit, closed", "usd+", "gross − fees + funding"),
         Figure("open_pnl_usd", "Open profit at the end", "usd+", "positions not yet closed, marked"),
         Figure("return_pct", "Total profit %", "pct"),
         Figure("buy_and_hold_pct", "Buy and hold", "pct", "equal weight of all symbols, one round trip of fees"),

@@ -47,7 +47,10 @@
   }
 
   // ---- trade list ----
-  const money = (value) => (value < 0 ? "−$" : "$") + Math.abs(value).toFixed(2);
+  const money = (value) => {
+    const text = "$" + Math.abs(value).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+    return value < 0 && text !== "$0.00" ? "−" + text : text;
+  };
   const held = (seconds) => {
     const minutes = Math.round(seconds / 60);
     if (minutes < 60) return minutes + " min";
@@ -58,11 +61,11 @@
   const same = (value) => value;
   // [head, index in the row, how it is written, set to the right, coloured by sign]
   const COLUMNS = [
-    ["#", 0, same, true], ["Symbol", 1, same], ["Side", 2, same], ["Opened, UTC", 3, moment], ["Held", 4, held, true],
-    ["Entry", 5, same, true], ["Exit", 6, same, true], ["Stop", 7, same, true], ["Quantity", 8, same, true],
-    ["Gross", 9, money, true], ["Slippage", 15, money, true], ["Fees", 10, money, true], ["Funding", 11, money, true],
-    ["Net", 12, money, true, true], ["R", 13, (r) => (r === null ? "–" : r.toFixed(2).replace("-", "−")), true, true],
-    ["Exit reason", 14, same],
+    ["#", 0, same, true], ["Symbol", 1, same], ["Side", 2, same], ["Net", 12, money, true, true],
+    ["R", 13, (r) => (r === null ? "–" : r.toFixed(2).replace("-", "−")), true, true], ["Exit reason", 14, same],
+    ["Opened, UTC", 3, moment], ["Held", 4, held, true], ["Entry", 5, same, true], ["Exit", 6, same, true],
+    ["Stop", 7, same, true], ["Quantity", 8, same, true], ["Gross", 9, money, true], ["Slippage", 15, money, true],
+    ["Fees", 10, money, true], ["Funding", 11, money, true],
   ];
   const PAGE = 25, SYMBOL = 1, SIDE = 2, NET = 12, REASON = 14;
   const TEXT = new Set([SYMBOL, SIDE, REASON]);
