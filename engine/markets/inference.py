@@ -36,7 +36,7 @@ _FEES: Final = {"spot": ("0.001", "0.001"), "perp": ("0.0002", "0.0005")}
 @kernel
 def is_whole(scaled: Any) -> Any:
     """True where a price counted in candidate ticks is a whole number, up to float64's own rounding."""
-    return abs(scaled - np.rint(scaled)) <= min(1e-4, scaled * 1e-9) + scaled * 4e-16
+    return abs(scaled - np.rint(scaled)) <= min(1e-4, scaled * 1e-12) + scaled * 4e-16
 
 
 @kernel(entry=True)

@@ -116,15 +116,17 @@ def _bar_lengths(sheet: Sheet) -> Array:
     steps = np.zeros(len(sheet.names), np.int64)
     for code in range(len(sheet.names)):
         spacing = np.diff(ts[starts[code] : starts[code + 1]])
-        values, counts = np.unique(spacing[spacing > 0], return_counts=True)
-        steps[code] = values[np.argmax(counts)] if len(values) else 0
-    known = steps[steps > 0]
-    steps[steps == 0] = np.bincount(known // _SHORTEST_BAR_NS).argmax() * _SHORTEST_BAR_NS if len(known) else 0
-    steps[steps == 0] = _DEFAULT_BAR_NS
+        steps[code] = _commonest(spacing[spacing > 0], 0)
+    steps[steps == 0] = _commonest(steps[steps > 0], _DEFAULT_BAR_NS)
     if steps.min() < _SHORTEST_BAR_NS:
         name = ":".join(sheet.names[int(steps.argmin())])
         raise BadData(f"{sheet.path}: column ts: the bars of {name} are shorter than 1 s; write ts as UTC milliseconds")
     return steps
+
+
+def _commonest(values: Array, otherwise: int) -> int:
+    found, counts = np.unique(values, return_counts=True)
+    return int(found[np.argmax(counts)]) if len(found) else otherwise
 
 
 def _wick_limits(sheet: Sheet, step_ns: Array) -> Array:
