@@ -199,6 +199,7 @@ def complaints() -> list[str]:
 def opened(browser: Any, path: Path, complaints: list[str], **options: Any) -> Any:
     """A page of the file, its console, errors and foreign requests gathered in `complaints`."""
     tab = browser.new_page(**options)
+    tab.set_default_timeout(5000)
     tab.on("console", lambda message: complaints.append(message.text))
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.on("request", lambda request: None if request.url == path.as_uri() else complaints.append(request.url))
@@ -222,9 +223,9 @@ def test_reader_sorts_filters_and_looks_at_prices(browser: Any, written: ReportP
     assert set(tab.locator("#trade-table tbody td:nth-child(6)").all_inner_texts()) == {"stop_loss"}
     tab.fill("#search", "no such symbol")
     assert "0 trades" in tab.inner_text("#count")
-    before = tab.inner_html("#price .plot")
+    before = tab.inner_html("#price .scatterlayer")
     tab.select_option("#symbol", index=1)
-    assert tab.inner_html("#price .plot") != before
+    assert tab.inner_html("#price .scatterlayer") != before
     assert complaints == []
     tab.close()
 

@@ -34,9 +34,7 @@ def as_json(metrics: Metrics) -> bytes:
     return msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
 
 
-def write_report(
-    run_dir: Path, ledger: Ledger, manifest: Manifest, closes: Closes, trials: int = 1
-) -> ReportPaths:
+def write_report(run_dir: Path, ledger: Ledger, manifest: Manifest, closes: Closes, trials: int = 1) -> ReportPaths:
     """Measure the run and write `report.html` and `report.json` into `run_dir`.
 
     A file appears whole or not at all. Raises Fatal naming the file where it cannot be written.
