@@ -23,7 +23,7 @@ from engine.markets.feedmodel import FeedModel
 from engine.markets.files import Array, read_sheet
 from engine.markets.inference import infer
 from engine.markets.paths import BAR, POINTS, TICKS_LANE, fill_block, lay_bars
-from engine.markets.rows import CAUSES, TOO_LARGE, Judged, judge
+from engine.markets.rows import TOO_LARGE, Judged, judge
 from engine.markets.symbols import QUOTE_UNITS, Name, legs, select
 from engine.markets.ticks import tick_records
 
@@ -270,8 +270,3 @@ def _lanes(bars: Array, stretches: list[_Stretch], ticks: int) -> _Lanes:
     order = np.concatenate(orders) if orders else np.zeros(0, np.int32)
     table = [np.array(values, np.int64) for values in ([*start, 0], [*end, ticks], [*point, TICKS_LANE], [*step_ns, 0])]
     return _Lanes(table[0], table[1], table[2], table[3], order)
-
-
-def cause_texts() -> dict[str, str]:
-    """What each quarantine cause means, by its stable name."""
-    return dict(CAUSES.values())
