@@ -78,9 +78,12 @@ def _struct(section: str, kind: type[T], table: Any) -> T:
         if name not in known:
             raise ValueError(f"{section}.{name} is not a setting; {_nearest(name, known)}")
     try:
-        return msgspec.convert(numbers, kind)
-    except (BadInput, msgspec.ValidationError) as error:
+        return msgspec.convert(numbers, kind, strict=False)  # 20.0 is 20 where the field counts something
+    except BadInput as error:
         raise ValueError(str(error)) from None
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        raise ValueError(f"{section}.{name} = {table[name]} must be a whole number") from None
 
 
 def _limits(table: Any) -> Limits:

@@ -91,7 +91,8 @@ def show(found: Any, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(soft_wrap=True)
+    console = Console()
+    console = console if console.is_terminal else Console(width=160)
     for name, value in msgspec.to_builtins(plain, enc_hook=str).items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             table = Table(*(_title(key) for key in value[0]), box=None, pad_edge=False)

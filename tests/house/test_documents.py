@@ -24,7 +24,9 @@ def configuration_writer() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize(("file", "content"), [("docs/configuration.md", "configuration"), ("keel.example.toml", "example")])
+@pytest.mark.parametrize(
+    ("file", "content"), [("docs/configuration.md", "configuration"), ("keel.example.toml", "example")]
+)
 def test_the_documented_settings_are_current(file: str, content: str) -> None:
     assert (ROOT / file).read_text(encoding="utf-8") == getattr(configuration_writer(), content)(), "run make docs"
 
@@ -65,5 +67,12 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
 
 def test_the_readme_discloses_the_risk_on_its_first_screen() -> None:
     first = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:35])
-    for said in ("make demo", "make test", "Risk disclosure", "financial advice", "lose", "Trading decisions are yours"):
+    for said in (
+        "make demo",
+        "make test",
+        "Risk disclosure",
+        "financial advice",
+        "lose",
+        "Trading decisions are yours",
+    ):
         assert said in first

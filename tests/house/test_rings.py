@@ -62,7 +62,10 @@ def test_every_record_kind_has_one_constant_and_known_fields() -> None:
     constants = {
         name: value
         for name, value in vars(records).items()
-        if name.isupper() and isinstance(value, int) and value in records.KINDS and records.KINDS[value].name == name.lower()
+        if name.isupper()
+        and isinstance(value, int)
+        and value in records.KINDS
+        and records.KINDS[value].name == name.lower()
     }
     assert sorted(constants.values()) == sorted(records.KINDS)
     names = [kind.name for kind in records.KINDS.values()]
