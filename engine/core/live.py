@@ -31,7 +31,7 @@ def _step_at(state_at: Any, event_at: Any, output_at: Any) -> int:
     """Step through the one event at `event_at`; returns how many entries the output now holds."""
     out = as_flat(output_at, _OUTPUT)
     step(as_flat(state_at, _STATE), carray(event_at, (1,), RECORD)[0], out)
-    return out.count[0]  # type: ignore[no-any-return]
+    return out.count[0]
 
 
 @lru_cache(maxsize=1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.contracts.errors import BadInput, Fatal
+from engine.contracts.runs import Manifest
 from engine.core.strategies import table
 from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
 from engine.journal import segments
-from engine.markets.market import FeedModel, open_market
+from engine.markets.market import FeedModel, Market, open_market
 from engine.research.backtest import BacktestResult, closes_of
 from engine.research.metrics import measure
 
@@ -46,6 +47,13 @@ def reopen(run_dir: Path) -> BacktestResult:
     if not manifest.digest:
         raise Fatal(f"{run_dir} never finished (its manifest has no digest); run the backtest again")
     ledger = ledgers.fold(segments.read(run_dir), manifest.instruments, table.NAMES)
+    closes = closes_of(same_market(manifest))
+    metrics = measure(ledger, manifest, closes)
+    return BacktestResult(run_dir=run_dir, manifest=manifest, ledger=ledger, metrics=metrics, closes=closes)
+
+
+def same_market(manifest: Manifest) -> Market:
+    """The market a run was made from, opened again. Raises Fatal where a file is not the same any more."""
     assumptions = {k: v for k, v in manifest.simulation.items() if k in FeedModel.__struct_fields__}
     market = open_market(
         [Path(source.path) for source in manifest.sources],
@@ -57,7 +65,6 @@ def reopen(run_dir: Path) -> BacktestResult:
     )
     for now, then in zip(market.sources, manifest.sources, strict=True):
         if now.sha256 != then.sha256:
-            raise Fatal(f"{then.path} is not the file the run was made from; put that file back to report on the run")
-    closes = closes_of(market)
-    metrics = measure(ledger, manifest, closes)
-    return BacktestResult(run_dir=run_dir, manifest=manifest, ledger=ledger, metrics=metrics, closes=closes)
+            hashes = f"sha256 {now.sha256[:12]} instead of {then.sha256[:12]}"
+            raise Fatal(f"{then.path} is not the file the run was made from ({hashes}); put that file back")
+    return market

@@ -20,7 +20,7 @@ from engine.core.limits import Limits
 from engine.core.output import drain, new_output
 from engine.journal import manifest as manifests
 from engine.journal import segments
-from engine.markets.market import FeedModel, open_market
+from engine.research.archive import same_market
 from engine.research.session import run_digest
 
 Entries = np.ndarray[Any, Any]
@@ -55,7 +55,7 @@ def replay(run_dir: Path, progress: Callable[[float, str], None] | None = None) 
     entries = _load(run_dir)
     core = _core(manifest)
     remade = _Comparison(entries)
-    blocks = _market(manifest)
+    blocks = same_market(manifest).blocks()
     digest = run_digest(_recompute(core, entries, blocks, manifest, remade, progress), core)
     return ReplayResult(
         ok=digest == manifest.digest and remade.difference is None,
@@ -82,24 +82,6 @@ def _core(manifest: Manifest) -> state.Core:
         manifest.strategies,
         manifest.timeframes_s,
     )
-
-
-def _market(manifest: Manifest) -> Iterator[np.ndarray[Any, Any]]:
-    """The run's market data again, refused where a file changed since."""
-    names = set(FeedModel.__struct_fields__)
-    market = open_market(
-        [Path(source.path) for source in manifest.sources],
-        symbols=[f"{one.venue}:{one.symbol}" for one in manifest.instruments],
-        from_ns=manifest.from_ns,
-        to_ns=manifest.to_ns,
-        model=FeedModel(**{k: v for k, v in manifest.simulation.items() if k in names}),
-        instruments=manifest.instruments,
-    )
-    for now, then in zip(market.sources, manifest.sources, strict=True):
-        if now.sha256 != then.sha256:
-            hashes = f"sha256 {now.sha256[:12]} instead of {then.sha256[:12]}"
-            raise Fatal(f"{then.path} is not the file the run was made from ({hashes}); restore it and replay again")
-    return market.blocks()
 
 
 class _Comparison:

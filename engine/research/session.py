@@ -18,13 +18,15 @@ from engine.simulation import run
 from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
 
 Entries = np.ndarray[Any, Any]
-TO_THE_END: Final = np.int64(2**62)
+TO_THE_END: Final = 2**62
 
 
 class Blocks(Protocol):
     """What a session needs of a market."""
 
-    instruments: list[Instrument]
+    @property
+    def instruments(self) -> list[Instrument]:
+        """What is traded; the index is the `instrument` of the records."""
 
     def blocks(self, max_records: int = ...) -> Iterator[np.ndarray[Any, Any]]:
         """RECORD arrays in the order of venue time."""
@@ -65,11 +67,9 @@ class Session:
 
     def run(self, until_seq: int | None = None, progress: Callable[[int], None] | None = None) -> bool:
         """Run to the end of the market, or until event `until_seq` was taken. True at the end."""
-        stop = TO_THE_END if until_seq is None else np.int64(until_seq)
+        stop = TO_THE_END if until_seq is None else until_seq
         while True:
-            outcome = run.advance(
-                self.core.state, self.venue, self._block, self._cursor, self._out, self._ended, stop
-            )
+            outcome = run.advance(self.core.state, self.venue, self._block, self._cursor, self._out, self._ended, stop)
             if self._out.count[0]:
                 self._sink(drain(self._out))
             if outcome == run.MORE_MARKET:
@@ -111,7 +111,8 @@ class Session:
         at = self._cursor.at
         place = np.array([self._dropped + at[0], self._dropped + at[1]], np.int64)
         venue = {f"venue.{name}": array.copy() for name, array in venue_memory(self.venue).items()}
-        return {"core": state.snapshot(self.core), "market": place} | venue
+        parts: dict[str, np.ndarray[Any, Any]] = {"core": state.snapshot(self.core), "market": place}
+        return parts | venue
 
     def restore(self, parts: dict[str, np.ndarray[Any, Any]]) -> None:
         """Resume from `save`d parts, in a session made with the same arguments. Raises Fatal otherwise."""

@@ -73,8 +73,9 @@ def keel(tick: str, lot: str) -> Ledger:
         [CANDLES], symbols=["SOL/USDT"], from_ns=JANUARY[0], to_ns=JANUARY[1],
         model=FeedModel(feed_latency_ms=FEED_MS), instruments=[instrument],
     )  # fmt: skip
-    out_of_the_way = dict.fromkeys(("order_notional_usd", "exposure_usd", "instrument_exposure_usd", "cluster_exposure_usd", "trade_loss_usd", "day_loss_usd"), 100000.0)  # fmt: skip
-    limits = Limits(**out_of_the_way, trade_loss_pct=100, day_loss_pct=100, reserve_usd=0, reserve_pct=0, drawdown_pct=100)
+    caps = ("order_notional", "exposure", "instrument_exposure", "cluster_exposure", "trade_loss", "day_loss")
+    shares = {"trade_loss_pct": 100, "day_loss_pct": 100, "drawdown_pct": 100, "reserve_pct": 0, "reserve_usd": 0}
+    limits = Limits(**dict.fromkeys([f"{cap}_usd" for cap in caps], 1e5), **shares)
     entries: list[np.ndarray[Any, Any]] = []
     session = Session(
         SameQuotes(market, instrument),
@@ -101,9 +102,7 @@ def test_the_same_crossover_makes_the_same_trades(oracle: dict[str, Any]) -> Non
     theirs = oracle["fills"]
     late_ns = (FEED_MS + ORDER_MS - NAUTILUS_MS) * 1_000_000
     asked = {order.client_id: order for order in ledger.orders}
-    ours = [
-        (asked[f.client_id].ts_ns, f.side, f.qty, f.price, f.fee_usd) for f in ledger.fills
-    ]
+    ours = [(asked[f.client_id].ts_ns, f.side, f.qty, f.price, f.fee_usd) for f in ledger.fills]
     assert ours == [
         (f["decided_ns"] + FEED_MS * 1_000_000, f["side"].lower(), Decimal(f["qty"]), Decimal(f["price"]),
          Decimal(f["commission"]))
