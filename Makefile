@@ -62,7 +62,7 @@ lint: $(VENV)/.dev
 	@echo "lint: import contracts" && $(BIN)/lint-imports --no-logo
 
 test: lint
-	@echo "test: pytest" && $(BIN)/pytest -n 2 -m "not soak"
+	@echo "test: pytest" && $(BIN)/pytest -n 2 --dist loadfile -m "not soak"
 
 soak: $(VENV)/.dev
 	@$(BIN)/pytest -m soak
