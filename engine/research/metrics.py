@@ -127,6 +127,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     exposure: float | None
     avg_stake_usd: float | None
     volume_usd: float
+    state_changes: list[str]  # when entries stopped or went on, and why
     by_symbol: list[Slice]
     by_strategy: list[Slice]
     by_hour: list[Slice]
@@ -167,6 +168,7 @@ def measure(ledger: Ledger, manifest: Manifest, closes: equity.Closes, trials: i
     _drawdown(sheet, curve)
     _trades(sheet, ledger, manifest, curve)
     _safety(sheet, ledger, manifest, curve)
+    sheet.put("state_changes", [f"{iso(s.ts_ns)}: {s.before} to {s.after} ({s.reason})" for s in ledger.states])
     verdict, warnings = judge(sheet.values)
     sheet.values |= {"verdict": verdict, "warnings": warnings, "why_null": dict(sorted(sheet.why_null.items()))}
     return Metrics(**sheet.values)
