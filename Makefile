@@ -75,3 +75,4 @@ peers: .venv-peers/.done
 
 docs: $(VENV)/.engine
 	@$(BIN)/python docs/write_configuration.py
+	@$(BIN)/python docs/write_order_life.py

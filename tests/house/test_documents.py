@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
-def configuration_writer() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_configuration", ROOT / "docs" / "write_configuration.py")
+def writer(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -28,7 +28,12 @@ def configuration_writer() -> ModuleType:
     ("file", "content"), [("docs/configuration.md", "configuration"), ("keel.example.toml", "example")]
 )
 def test_the_documented_settings_are_current(file: str, content: str) -> None:
-    assert (ROOT / file).read_text(encoding="utf-8") == getattr(configuration_writer(), content)(), "run make docs"
+    assert (ROOT / file).read_text(encoding="utf-8") == getattr(writer("write_configuration"), content)(), "run make docs"
+
+
+def test_the_documented_order_life_is_current() -> None:
+    drawn = writer("write_order_life")
+    assert drawn.PAGE.read_text(encoding="utf-8") == drawn.page(), "run make docs"
 
 
 def commands() -> set[str]:
