@@ -117,7 +117,7 @@ def compiled(_settings: Settings) -> Check:
     if not compile.CACHING:
         fix = "every start compiles again; make the home directory's .cache writable"
         return Check("compiled core", True, "cannot be kept on disk", fix)
-    state = "ready" if compile.is_compiled_before() else "not built yet: the first run compiles it"
+    state = "ready" if compile.is_compiled_before("advance") else "not built yet: the first run compiles it"
     return Check("compiled core", True, f"{state} ({compile.cache_folder()})")
 
 

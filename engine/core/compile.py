@@ -54,9 +54,9 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "keel" / "compiled" / _cache_key()
 
 
-def is_compiled_before() -> bool:
-    """True where this build's entry points are on disk already, so that no first compile is due."""
-    return any(cache_folder().glob("**/*.nbi"))
+def is_compiled_before(entry: str) -> bool:
+    """True where this build's entry point of that name is on disk already, so that no first compile is due."""
+    return any(cache_folder().glob(f"**/*.{entry}-*.nbi"))
 
 
 def _prepare_cache() -> bool:

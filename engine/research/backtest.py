@@ -75,7 +75,8 @@ def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestR
     market = open_market(
         request.data, symbols=request.symbols, from_ns=request.from_ns, to_ns=request.to_ns, model=request.feed
     )
-    timeframes = list(request.timeframes_s or default_timeframes(market))
+    closes = closes_of(market)
+    timeframes = list(request.timeframes_s or default_timeframes(market.grade, closes))
     manifest = _manifest(request, market, timeframes)
     run_dir = request.home / "runs" / manifest.run_id
     run_dir.mkdir(parents=True)
@@ -97,7 +98,6 @@ def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestR
     manifests.write(run_dir, manifest)
     report(1.0, "measuring")
     book = ledgers.fold(blocks, manifest.instruments, table.NAMES)
-    closes = closes_of(market)
     return BacktestResult(
         run_dir=run_dir,
         manifest=manifest,
@@ -115,11 +115,11 @@ def check_strategy(name: str, params: dict[str, float]) -> None:
     rows[name].resolve(params)
 
 
-def default_timeframes(market: Market) -> tuple[int, ...]:
+def default_timeframes(grade: str, closes: Closes) -> tuple[int, ...]:
     """1, 3 and 12 times the candle length; minutes where the market is ticks."""
     base = TICK_BASE_S
-    if market.grade == "candle-grade":
-        spacing = [np.diff(market.closes(i)[0]) for i in range(len(market.instruments))]
+    if grade == "candle-grade":
+        spacing = [np.diff(times) for times, _ in closes.values()]
         steps = np.concatenate([s[s > 0] for s in spacing] or [np.zeros(0, np.int64)])
         if steps.size:
             lengths, counts = np.unique(steps, return_counts=True)
@@ -148,7 +148,7 @@ def _session(
 
 
 def _simulate(session: Session, market: Market, report: Progress) -> None:
-    if not is_compiled_before():
+    if not is_compiled_before("advance"):
         with watch_compilation(lambda count: report(0.0, f"compiling the core, once per build: {count} functions")):
             session.run(until_seq=0)
     total = max(market.events, 1)

@@ -28,7 +28,8 @@ def writer(name: str) -> ModuleType:
     ("file", "content"), [("docs/configuration.md", "configuration"), ("keel.example.toml", "example")]
 )
 def test_the_documented_settings_are_current(file: str, content: str) -> None:
-    assert (ROOT / file).read_text(encoding="utf-8") == getattr(writer("write_configuration"), content)(), "run make docs"
+    written = getattr(writer("write_configuration"), content)()
+    assert (ROOT / file).read_text(encoding="utf-8") == written, "run make docs"
 
 
 def test_the_documented_order_life_is_current() -> None:
