@@ -11,57 +11,61 @@ from engine.contracts.records import (
     CANCEL_REJECT,
     DEPTH,
     FUNDING,
-    LIMIT_ORDER,
     MARK,
     ORDER_ACK,
     ORDER_REJECT,
     PATH,
-    POST_ONLY,
     QUOTE,
-    STOP_LIMIT,
-    STOP_MARKET,
     TRADE,
 )
 from engine.core import book as books
 from engine.core.compile import i64, kernel
-from engine.core.money import value_down
+from engine.core.orders import POOL
 from engine.simulation import matching
-from engine.simulation.account import funds_reason, lock, pay_funding, unlock
-from engine.simulation.venue import reply
+from engine.simulation.account import pay_funding, unlock
+from engine.simulation.filters import desk_reason, filter_reason
+from engine.simulation.liquidation import liquidate
+from engine.simulation.venue import own_order, reply
 
 
 @kernel
 def on_market(v: Any, event: Any) -> None:
-    """A recorded market event happens at the venue."""
+    """A recorded market event happens at the venue; one its books refuse happens to nobody."""
     i = i64(event.instrument)
     if i >= v.books.shape[0]:
         return
-    head = v.head[0]
-    head.now_ns = event.venue_ts_ns
-    one = v.books[i]
+    v.head[0].now_ns = event.venue_ts_ns
     kind = event.kind
-    lots = 0
+    one = v.books[i]
+    holding = v.holdings[i]
+    flow = 0
     aggressor = 0
-    if kind == QUOTE:
-        books.apply_quote(one, event)
-    elif kind == PATH:
-        books.apply_path(one, event)
-        lots = event.qty_lots
+    good = False
+    if kind == QUOTE or kind == PATH or kind == DEPTH:
+        if kind == QUOTE:
+            good = books.apply_quote(one, event)
+        elif kind == PATH:
+            good = books.apply_path(one, event)
+            flow = event.qty_lots
+        else:
+            good = books.apply_depth(one, event)  # true with the batch's last level
+        if good:  # a fresh picture: what we took of the old one is behind us
+            holding.taken_ask_lots = 0
+            holding.taken_bid_lots = 0
     elif kind == TRADE:
-        books.apply_trade(one, event)
-        lots = event.qty_lots
+        good = books.apply_trade(one, event)
+        flow = event.qty_lots
         aggressor = i64(event.side)
-    elif kind == DEPTH:
-        books.apply_depth(one, event)
     elif kind == FUNDING:
         pay_funding(v, event)
+    elif kind == MARK and holding.qty_lots != 0 and event.price_ticks > 0:
+        liquidate(v, i, event.price_ticks)
+    if not good:
         return
-    if v.holdings[i].qty_lots != 0:
-        mark = event.price_ticks if kind == MARK else one.last_ticks
-        if mark > 0 and matching.liquidate(v, i, mark):
-            return
+    if holding.qty_lots != 0 and one.last_ticks > 0 and liquidate(v, i, one.last_ticks):
+        return
     if v.working[i] != 0:
-        matching.match(v, i, lots, aggressor)
+        matching.match(v, i, flow, aggressor)
 
 
 @kernel
@@ -69,7 +73,11 @@ def on_command(v: Any, command: Any) -> None:
     """A command of ours arrives."""
     v.head[0].now_ns = command.ts_ns
     if command.kind == CANCEL:
-        _cancel(v, command)
+        slot = live_slot(v, command.client_id)
+        if slot < 0 or v.orders[slot].instrument != command.instrument:
+            _answer(v, CANCEL_REJECT, command, reasons.UNKNOWN_ORDER)
+        else:
+            _drop(v, slot)
     else:
         _place(v, command)
 
@@ -77,25 +85,24 @@ def on_command(v: Any, command: Any) -> None:
 @kernel
 def live_slot(v: Any, client_id: int) -> int:
     """Slot of a resting order, or -1."""
-    slot = client_id % v.orders.shape[0]
+    slot = client_id % POOL
     return slot if client_id > 0 and v.orders[slot].client_id == client_id else -1
 
 
 @kernel
-def _cancel(v: Any, command: Any) -> None:
-    slot = live_slot(v, command.client_id)
-    if slot < 0:
-        _answer(v, CANCEL_REJECT, command, reasons.UNKNOWN_ORDER)
-        return
-    unlock(v, v.orders[slot])
+def _drop(v: Any, slot: int) -> None:
+    """Cancel a resting order."""
+    order = v.orders[slot]
+    unlock(v, order)
     matching.remove(v, slot)
-    reply(v, CANCEL_ACK, v.orders[slot], 0)
-    v.orders[slot].client_id = 0
+    reply(v, CANCEL_ACK, order, 0)
+    order.client_id = 0
 
 
 @kernel
 def _answer(v: Any, kind: int, command: Any, reason: int) -> None:
-    report = reply(v, kind, v.orders[0], reason)
+    """An answer to a command that became no order."""
+    report = reply(v, kind, own_order(v), reason)
     report.instrument = command.instrument
     report.side = command.side
     report.client_id = command.client_id
@@ -107,42 +114,39 @@ def _answer(v: Any, kind: int, command: Any, reason: int) -> None:
 
 @kernel
 def _place(v: Any, command: Any) -> None:
-    """Replace atomically where asked: the old order goes only if the new one is good."""
+    """A new order, or a replacement: cancel-replace that stops where the cancel fails. Filters speak before the
+    old order is cancelled, the desk after it (see `filters`)."""
     if live_slot(v, command.client_id) >= 0:
         _answer(v, ORDER_REJECT, command, reasons.DUPLICATE_CLIENT_ID)
         return
     older = -1
     if command.ref_id != 0:
         older = live_slot(v, command.ref_id)
-        if older < 0:
+        if older < 0 or v.orders[older].instrument != command.instrument:
             _answer(v, ORDER_REJECT, command, reasons.REPLACED_ORDER_GONE)
             return
-        unlock(v, v.orders[older])
-    slot = command.client_id % v.orders.shape[0]
-    if v.orders[slot].client_id != 0:
-        _refuse(v, command, older, reasons.MAX_ORDERS)
-        return
+    slot = command.client_id % POOL
     order = v.orders[slot]
-    _write_order(v, order, command)
-    reason = _reason_against(v, order)
+    reason = reasons.MAX_ORDERS
+    if order.client_id == 0:
+        _write_order(v, order, command)
+        reason = filter_reason(v, order)
+        if reason != 0:
+            order.client_id = 0
+    if reason != 0:
+        if older >= 0:
+            reply(v, CANCEL_REJECT, v.orders[older], reason)
+        _answer(v, ORDER_REJECT, command, reason)
+        return
+    if older >= 0:
+        _drop(v, older)
+    reason = desk_reason(v, order)
     if reason != 0:
         order.client_id = 0
-        _refuse(v, command, older, reason)
+        _answer(v, ORDER_REJECT, command, reason)
         return
-    if older >= 0:
-        matching.remove(v, older)
-        reply(v, CANCEL_ACK, v.orders[older], 0)
-        v.orders[older].client_id = 0
     reply(v, ORDER_ACK, order, 0)
     matching.execute(v, slot)
-
-
-@kernel
-def _refuse(v: Any, command: Any, older: int, reason: int) -> None:
-    if older >= 0:
-        lock(v, v.orders[older])
-        reply(v, CANCEL_REJECT, v.orders[older], reason)
-    _answer(v, ORDER_REJECT, command, reason)
 
 
 @kernel
@@ -162,35 +166,3 @@ def _write_order(v: Any, order: Any, command: Any) -> None:
     order.queue_lots = 0
     order.locked_e8 = 0
     order.leverage = max(i64(command.leverage), 1)
-
-
-@kernel
-def _reason_against(v: Any, order: Any) -> int:
-    """The first filter an order breaks, as the exchange would name it; 0 when it is good."""
-    instrument = v.instruments[order.instrument]
-    book = v.books[order.instrument]
-    touch = book.ask_ticks if order.side > 0 else book.bid_ticks
-    is_stop = order.order_type == STOP_MARKET or order.order_type == STOP_LIMIT
-    priced = order.order_type == LIMIT_ORDER or order.order_type == STOP_LIMIT
-    if order.left_lots < max(instrument.min_lots, 1) or order.left_lots > instrument.max_lots:
-        return reasons.LOT_SIZE
-    if (priced and order.price_ticks <= 0) or (is_stop and order.trigger_ticks <= 0):
-        return reasons.PRICE_FILTER
-    if touch <= 0:
-        return reasons.NO_LIQUIDITY
-    twice_mid = book.bid_ticks + book.ask_ticks
-    lowest, highest = instrument.band_down_e4 * twice_mid, instrument.band_up_e4 * twice_mid
-    if priced and not lowest <= order.price_ticks * 20_000 <= highest:
-        return reasons.PERCENT_PRICE
-    reference = order.price_ticks if priced else order.trigger_ticks if is_stop else touch
-    # perpetuals let a reduce-only order through below the minimum, spot does not
-    if value_down(instrument, reference, order.left_lots) < instrument.min_notional_e8 and not (
-        instrument.is_perp != 0 and (order.bits & 1) != 0
-    ):
-        return reasons.MIN_NOTIONAL
-    if is_stop and (book.last_ticks - order.trigger_ticks) * order.side >= 0:
-        return reasons.WOULD_TRIGGER
-    if (order.bits & POST_ONLY) != 0 and (order.price_ticks - touch) * order.side >= 0:
-        return reasons.WOULD_TAKE
-    worst = order.price_ticks if priced else max(touch, order.trigger_ticks)
-    return funds_reason(v, order, worst)

@@ -5,35 +5,40 @@ Rules
 * Nothing fills on the event that caused it: an order reaches the venue one order latency after the decision
   and meets the book standing there then.
 * Taker: walks the recorded depth where there is some, else `book_levels` levels of the touch's size, one
-  spread apart. What it takes is gone until the next quote. The rest of an immediate order expires.
-* Maker: fills when the price trades *through* its limit; at its limit only after the quantity estimated ahead
-  of it has traded (that estimate starts at the size shown on arrival and shrinks with the size shown).
+  spread apart. What it takes, at any level, is gone until the next quote. The rest of an immediate order expires.
+* Maker: at its limit it fills from public trades against it, once the quantity estimated ahead of it has traded;
+  trades *through* its limit reach it before anything behind, up to their size; a quote that crosses it fills
+  what that quote shows at its limit or better. Orders of ours share one trade's flow, oldest first. A candle says
+  that a price was touched, not how much traded there: on a path an order fills only when the price passes through.
+* Queue: starts at the size shown at its price on arrival (all of it, where the level is not visible yet), shrinks
+  with trades there and with the size shown, and is nothing where the order betters the touch.
 * Stop: triggers on the last price. Inside a candle the price moves continuously from point to point, so it
   fills at the trigger less half the spread and `stop_slippage_bps`; across a jump, at the book found there.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from engine.contracts import reasons
 from engine.contracts.records import (
-    BUY,
     FOK,
-    FORCED,
     GTC,
     LIMIT_ORDER,
     MAKER,
     MARKET,
     ORDER_EXPIRED,
     ORDER_TRIGGERED,
-    STOP_LIMIT,
     STOP_MARKET,
 )
 from engine.core.book import LEVELS
 from engine.core.compile import kernel
-from engine.simulation.account import fill, liquidation_price, lock, unlock
+from engine.simulation.account import affordable, fill, lock, shortage, unlock
+from engine.simulation.filters import is_priced, is_stop
 from engine.simulation.venue import reply
+
+UNSEEN: Final = 1 << 60
+"""Queue ahead of an order whose price level has not been visible yet."""
 
 
 @kernel
@@ -52,43 +57,63 @@ def level(v: Any, book: Any, side: int, k: int) -> tuple[int, int]:
     if k >= v.head[0].book_levels:
         return 0, 0
     spread = max(book.ask_ticks - book.bid_ticks, 1)
-    return touch + side * k * spread, max(book.ask_lots if side > 0 else book.bid_lots, 1)
+    return touch + side * k * spread, book.ask_lots if side > 0 else book.bid_lots
 
 
 @kernel
-def available(v: Any, order: Any, limit_ticks: int) -> int:
-    """Lots a taker could get at no worse than `limit_ticks` (0: any price)."""
+def taken(v: Any, order: Any) -> int:
+    """Lots we took since the last quote, of the side of the book this order takes from."""
+    holding = v.holdings[order.instrument]
+    return holding.taken_ask_lots if order.side > 0 else holding.taken_bid_lots
+
+
+@kernel
+def note_taken(v: Any, order: Any, lots: int) -> None:
+    """Remember that these lots of the book are gone."""
+    if order.side > 0:
+        v.holdings[order.instrument].taken_ask_lots += lots
+    else:
+        v.holdings[order.instrument].taken_bid_lots += lots
+
+
+@kernel
+def available(v: Any, order: Any, limit_ticks: int, shift_ticks: int) -> int:
+    """Lots a taker could still get at no worse than `limit_ticks` (0: any price)."""
     book = v.books[order.instrument]
-    total = 0
+    total = -taken(v, order)
     for k in range(max(v.head[0].book_levels, LEVELS)):
         price, lots = level(v, book, order.side, k)
-        if price <= 0 or (limit_ticks > 0 and (price - limit_ticks) * order.side > 0):
+        if price <= 0 or price + shift_ticks <= 0:
+            break
+        if limit_ticks > 0 and (price + shift_ticks - limit_ticks) * order.side > 0:
             break
         total += lots
-    return total
+    return max(total, 0)
 
 
 @kernel
-def take(v: Any, order: Any, limit_ticks: int, shift_ticks: int) -> None:
+def take(v: Any, order: Any, limit_ticks: int, shift_ticks: int) -> int:
     """Execute as taker against the standing book; `shift_ticks` moves the whole book (stops inside candles).
-    The order holds no locks."""
+    The order holds no locks. Returns why it went no further, should anything be left of it."""
     book = v.books[order.instrument]
-    side = order.side
-    taken_at_touch = 0
+    gone = taken(v, order)
     for k in range(max(v.head[0].book_levels, LEVELS)):
-        price, lots = level(v, book, side, k)
-        price += shift_ticks
-        if order.left_lots <= 0 or price <= 0 or (limit_ticks > 0 and (price - limit_ticks) * side > 0):
+        price, lots = level(v, book, order.side, k)
+        if order.left_lots <= 0 or price <= 0 or price + shift_ticks <= 0:
             break
-        lots = min(lots, order.left_lots)
+        price += shift_ticks
+        if limit_ticks > 0 and (price - limit_ticks) * order.side > 0:
+            break
+        missing = min(gone, lots)
+        gone -= missing
+        wanted = min(lots - missing, order.left_lots)
+        lots = affordable(v, order, price, wanted) if wanted > 0 else 0
         if lots > 0:
             fill(v, order, price, lots, 0)
-        if k == 0:
-            taken_at_touch = lots
-    if side > 0:
-        book.ask_lots -= taken_at_touch
-    else:
-        book.bid_lots -= taken_at_touch
+            note_taken(v, order, lots)
+        if lots < wanted:
+            return shortage(v, order)
+    return reasons.NO_LIQUIDITY
 
 
 @kernel
@@ -99,27 +124,47 @@ def expire(v: Any, order: Any, reason: int) -> None:
 
 
 @kernel
+def meet(v: Any, order: Any, shift_ticks: int) -> bool:
+    """An unlocked order takes what it can; True where nothing of it is left to rest."""
+    limit_ticks = order.price_ticks if is_priced(order) else 0
+    if order.tif == FOK and is_priced(order) and available(v, order, limit_ticks, shift_ticks) < order.left_lots:
+        expire(v, order, reasons.NO_LIQUIDITY)
+        return True
+    reason = take(v, order, limit_ticks, shift_ticks)
+    if order.left_lots == 0:
+        order.client_id = 0
+        return True
+    if reason != reasons.NO_LIQUIDITY or not is_priced(order) or order.tif != GTC:
+        expire(v, order, reason)
+        return True
+    order.order_type = LIMIT_ORDER
+    order.queue_lots = queue_ahead(v, order)
+    return False
+
+
+@kernel
 def execute(v: Any, slot: int) -> None:
     """A new order, already checked and acknowledged, meets the book; what may rest, rests."""
     order = v.orders[slot]
+    if is_stop(order) or not meet(v, order, 0):
+        rest(v, slot)
+
+
+@kernel
+def queue_ahead(v: Any, order: Any) -> int:
+    """Quantity shown at the order's price now: all of it was there first."""
     book = v.books[order.instrument]
-    if order.order_type == STOP_MARKET or order.order_type == STOP_LIMIT:
-        rest(v, slot)
-        return
-    limit_ticks = order.price_ticks if order.order_type == LIMIT_ORDER else 0
-    if order.tif == FOK and available(v, order, limit_ticks) < order.left_lots:
-        expire(v, order, reasons.NO_LIQUIDITY)
-        return
-    take(v, order, limit_ticks, 0)
-    if order.left_lots == 0:
-        order.client_id = 0
-    elif order.order_type == MARKET or order.tif != GTC:
-        expire(v, order, reasons.NO_LIQUIDITY)
-    else:
-        ours, shown = (book.bid_ticks, book.bid_lots) if order.side == BUY else (book.ask_ticks, book.ask_lots)
-        inside = (order.price_ticks - ours) * order.side > 0
-        order.queue_lots = 0 if inside else shown
-        rest(v, slot)
+    ours = book.bid_ticks if order.side > 0 else book.ask_ticks
+    if (order.price_ticks - ours) * order.side > 0:
+        return 0
+    if order.price_ticks == ours:
+        return book.bid_lots if order.side > 0 else book.ask_lots
+    for k in range(1, LEVELS):
+        price, lots = level(v, book, -order.side, k)
+        recorded = book.depth_bid_ticks[k] if order.side > 0 else book.depth_ask_ticks[k]
+        if price == order.price_ticks and price == recorded:
+            return lots
+    return UNSEEN
 
 
 @kernel
@@ -148,28 +193,27 @@ def remove(v: Any, slot: int) -> None:
 
 
 @kernel
-def match(v: Any, i: int, traded_lots: int, aggressor: int) -> None:
-    """Prices of instrument `i` changed (and `traded_lots` traded): trigger stops, fill resting limits."""
+def match(v: Any, i: int, flow: int, aggressor: int) -> None:
+    """Prices of instrument `i` changed (and `flow` lots traded): trigger stops, fill resting limits."""
     k = 0
     while k < v.head[0].live_count:
         slot = v.live[k]
         order = v.orders[slot]
-        gone = False
         if order.instrument == i:
-            if order.order_type == STOP_MARKET or order.order_type == STOP_LIMIT:
-                gone = _try_stop(v, slot)
+            if is_stop(order):
+                _try_stop(v, slot)
             else:
-                gone = _try_limit(v, slot, traded_lots, aggressor)
-        if not gone:
+                flow -= _try_limit(v, slot, flow, aggressor)
+        if order.instrument != i or order.client_id != 0:
             k += 1
 
 
 @kernel
-def _try_stop(v: Any, slot: int) -> bool:
+def _try_stop(v: Any, slot: int) -> None:
     order = v.orders[slot]
     book = v.books[order.instrument]
     if (book.last_ticks - order.trigger_ticks) * order.side < 0 or book.last_ticks <= 0:
-        return False
+        return
     unlock(v, order)
     reply(v, ORDER_TRIGGERED, order, 0)
     shift = 0
@@ -177,73 +221,52 @@ def _try_stop(v: Any, slot: int) -> bool:
     if continuous and (book.previous_ticks - order.trigger_ticks) * order.side < 0:
         slip = -((-order.trigger_ticks * v.head[0].stop_slip_e8) // 100_000_000)
         shift = order.trigger_ticks - book.last_ticks + order.side * slip
-    take(v, order, order.price_ticks if order.order_type == STOP_LIMIT else 0, shift)
-    if order.left_lots > 0 and order.order_type == STOP_LIMIT:
-        order.order_type = LIMIT_ORDER
-        order.queue_lots = 0
+    if order.order_type == STOP_MARKET:
+        order.order_type = MARKET
+    if meet(v, order, shift):
+        remove(v, slot)
+    else:
         lock(v, order)
-        return False
-    remove(v, slot)
-    if order.left_lots > 0:
-        expire(v, order, reasons.NO_LIQUIDITY)
-    order.client_id = 0
-    return True
 
 
 @kernel
-def _try_limit(v: Any, slot: int, traded_lots: int, aggressor: int) -> bool:
+def _try_limit(v: Any, slot: int, flow: int, aggressor: int) -> int:
+    """Fill what the market brought to a resting limit; returns the lots of `flow` it used up."""
     order = v.orders[slot]
+    from_flow = _from_flow(v, order, flow, aggressor)
+    from_book = 0
     book = v.books[order.instrument]
-    ours, shown = (book.bid_ticks, book.bid_lots) if order.side == BUY else (book.ask_ticks, book.ask_lots)
-    other = book.ask_ticks if order.side == BUY else book.bid_ticks
-    through = (order.price_ticks - book.last_ticks) * order.side > 0 and traded_lots > 0
-    crossed = other > 0 and (order.price_ticks - other) * order.side >= 0
-    lots = 0
-    if through or crossed:
-        lots = order.left_lots
-    elif traded_lots > 0 and book.last_ticks == order.price_ticks and aggressor != order.side:
-        ahead = min(order.queue_lots, traded_lots)
-        order.queue_lots -= ahead
-        lots = min(traded_lots - ahead, order.left_lots)
-    if ours == order.price_ticks and shown < order.queue_lots:
-        order.queue_lots = shown
-    if lots <= 0:
-        return False
+    other = book.ask_ticks if order.side > 0 else book.bid_ticks
+    if (order.price_ticks - other) * order.side >= 0:
+        from_book = min(available(v, order, order.price_ticks, 0), order.left_lots)
+    wanted = max(from_flow, from_book)
+    if wanted == 0:
+        return 0
     unlock(v, order)
-    fill(v, order, order.price_ticks, lots, MAKER)
-    if order.left_lots > 0:
+    lots = affordable(v, order, order.price_ticks, wanted)
+    if lots > 0:
+        fill(v, order, order.price_ticks, lots, MAKER)
+        note_taken(v, order, min(lots, from_book))
+    if order.left_lots > 0 and lots == wanted:
         lock(v, order)
-        return False
+        return min(lots, from_flow)
     remove(v, slot)
+    if order.left_lots > 0:
+        expire(v, order, shortage(v, order))
     order.client_id = 0
-    return True
+    return min(lots, from_flow)
 
 
 @kernel
-def liquidate(v: Any, i: int, mark_ticks: int) -> bool:
-    """Close a perpetual position whose isolated margin is used up, at the market but never below zero margin."""
-    holding = v.holdings[i]
-    limit = liquidation_price(v, i)
-    long = holding.qty_lots > 0
-    if (long and mark_ticks > limit) or (not long and mark_ticks < limit):
-        return False
-    k = 0
-    while k < v.head[0].live_count:
-        slot = v.live[k]
-        order = v.orders[slot]
-        if order.instrument == i:
-            unlock(v, order)
-            remove(v, slot)
-            expire(v, order, reasons.LIQUIDATION)
-        else:
-            k += 1
-    forced = v.orders[v.orders.shape[0] - 1]  # borrowed for the report, then given back
-    kept = forced.client_id, forced.instrument, forced.side, forced.left_lots, forced.leverage
-    forced.client_id = 0
-    forced.instrument = i
-    forced.side = -1 if long else 1
-    forced.left_lots = abs(holding.qty_lots)
-    forced.leverage = holding.leverage
-    fill(v, forced, max(mark_ticks, 1), forced.left_lots, FORCED)
-    forced.client_id, forced.instrument, forced.side, forced.left_lots, forced.leverage = kept
-    return True
+def _from_flow(v: Any, order: Any, flow: int, aggressor: int) -> int:
+    """Lots of a public trade that come to a resting limit; keeps its queue."""
+    book = v.books[order.instrument]
+    lots = 0
+    if (order.price_ticks - book.last_ticks) * order.side > 0:
+        lots = flow
+    elif flow > 0 and book.last_ticks == order.price_ticks and aggressor == -order.side:
+        ahead = min(order.queue_lots, flow)
+        order.queue_lots -= ahead
+        lots = flow - ahead
+    order.queue_lots = min(order.queue_lots, queue_ahead(v, order))
+    return min(lots, order.left_lots)

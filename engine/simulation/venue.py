@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from engine.contracts.errors import BadInput
+from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.records import RECORD
 from engine.core.book import BOOK
 from engine.core.compile import kernel
@@ -67,7 +67,7 @@ VENUE_ORDER: Final = _integers(
     "trigger_ticks",
     "left_lots",
     "queue_lots",  # estimated quantity ahead of ours at our price
-    "locked_e8",
+    "locked_e8",  # cash promised to what is left of it
     "leverage",
 )
 
@@ -78,6 +78,8 @@ HOLDING: Final = _integers(
     "cost_e8",
     "margin_e8",
     "leverage",
+    "taken_ask_lots",  # what we took of the asks, and of the bids, shown since the last quote
+    "taken_bid_lots",
 )
 
 
@@ -88,7 +90,7 @@ def new_venue(core: Core, model: SimulationModel) -> Flat:
         "head": np.zeros(1, VENUE_HEAD),
         "instruments": core.state.instruments.copy(),
         "books": np.zeros(n, BOOK),
-        "orders": np.zeros(POOL, VENUE_ORDER),
+        "orders": np.zeros(POOL + 1, VENUE_ORDER),  # the last one is the venue's own: forced closes, blank answers
         "live": np.zeros(POOL, np.int64),  # slots of resting orders, oldest first
         "working": np.zeros(n, np.int64),  # resting orders by instrument
         "holdings": np.zeros(n, HOLDING),
@@ -115,9 +117,13 @@ def venue_memory(venue: Flat) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def restore_venue(venue: Flat, memory: dict[str, np.ndarray[Any, Any]]) -> None:
-    """Put a snapshot's arrays back in place."""
+    """Put a snapshot's arrays back in place. Raises Fatal where it was taken with another layout."""
     for name in VENUE_FIELDS:
-        getattr(venue, name)[:] = memory[name]
+        mine = getattr(venue, name)
+        given = memory.get(name)
+        if given is None or given.shape != mine.shape or given.dtype != mine.dtype:
+            raise Fatal(f"the snapshot's venue.{name} is of another configuration or build; run from the start")
+        mine[:] = given
 
 
 @kernel
@@ -153,6 +159,12 @@ def reply(v: Any, kind: int, order: Any, reason: int) -> Any:
     record.trigger_ticks = order.trigger_ticks
     record.venue_order_id = order.venue_order_id
     return record
+
+
+@kernel
+def own_order(v: Any) -> Any:
+    """The venue's own order slot, which no client id can reach; its client id is always 0."""
+    return v.orders[POOL]
 
 
 @kernel
