@@ -10,6 +10,8 @@ from engine.contracts.records import JUMP, LAST
 from engine.core.compile import i64, kernel
 
 LEVELS: Final = 5
+MAX_PRICE: Final = 1 << 55
+"""No price has more ticks than this: a larger one is damage, and would leave 64 bits."""
 
 BOOK: Final = np.dtype(
     (
@@ -39,7 +41,8 @@ BOOK: Final = np.dtype(
 @kernel
 def apply_quote(book: Any, event: Any) -> bool:
     """Best bid and ask. A crossed or non-positive quote is counted and changes nothing."""
-    if event.bid_ticks <= 0 or event.ask_ticks <= event.bid_ticks or event.bid_lots < 0 or event.ask_lots < 0:
+    crossed = event.ask_ticks <= event.bid_ticks
+    if event.bid_ticks <= 0 or crossed or event.ask_ticks > MAX_PRICE or event.bid_lots < 0 or event.ask_lots < 0:
         book.bad_quotes += 1
         return False
     book.bid_ticks = event.bid_ticks
@@ -73,7 +76,7 @@ def apply_depth(book: Any, event: Any) -> bool:
 @kernel
 def apply_trade(book: Any, event: Any) -> bool:
     """A public trade."""
-    if event.price_ticks <= 0 or event.qty_lots < 0:
+    if event.price_ticks <= 0 or event.price_ticks > MAX_PRICE or event.qty_lots < 0:
         book.bad_quotes += 1
         return False
     book.has_trades = 1
@@ -90,7 +93,7 @@ def apply_path(book: Any, event: Any) -> bool:
     price = event.price_ticks
     spread = max(event.spread_ticks, 1)
     bid = price - (spread >> 1)
-    if bid <= 0 or event.qty_lots < 0:
+    if bid <= 0 or bid + spread > MAX_PRICE or event.qty_lots < 0 or event.depth_lots < 0:
         book.bad_quotes += 1
         return False
     book.bid_ticks = bid

@@ -40,8 +40,8 @@ def binding_cap(s: Any, i: int, ticks: int, lots: int) -> tuple[int, int, int]:
     least = s.instruments[i].min_notional_e8
     if lots > 0 and value_down(s.instruments[i], ticks, lots) >= least:
         return 0, 0, 0
-    if commit_room_e8(s) < least:
-        return reasons.RESERVE, least, max(commit_room_e8(s), 0)
+    if commit_room_e8(s, i) < least:
+        return reasons.RESERVE, least, max(commit_room_e8(s, i), 0)
     room = s.limits[0].exposure_e8 - s.head[0].exposure_e8 - pending_notional_e8(s)
     if room < least:
         return reasons.EXPOSURE, least, max(room, 0)

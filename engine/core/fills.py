@@ -38,6 +38,9 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         violation(s, out, i64(event.instrument), reasons.UNKNOWN_CLIENT_ID, event.client_id, i64(kind), 0)
         return
     order = s.orders[slot]
+    if order.instrument != event.instrument:
+        violation(s, out, order.instrument, reasons.BAD_EVENT, event.client_id, i64(kind), i64(event.instrument))
+        return
     if kind == ORDER_ACK:
         order.venue_order_id = event.venue_order_id
         move(s, out, event.client_id, life.ACKED)
@@ -82,13 +85,15 @@ def _fill(s: Any, event: Any, out: Any) -> None:
     if event.qty_lots <= 0 or event.price_ticks <= 0 or (slot < 0 and (event.bits & FORCED) == 0):
         violation(s, out, i, reasons.UNKNOWN_CLIENT_ID, event.client_id, event.price_ticks, event.qty_lots)
         return
+    if slot >= 0 and (s.orders[slot].instrument != i or s.orders[slot].side != side):
+        violation(s, out, i, reasons.BAD_EVENT, event.client_id, event.price_ticks, event.qty_lots)
+        return
     p = s.positions[i]
     was_flat = p.qty_lots == 0
     role = 0
     leverage = p.leverage
     if slot >= 0:
         order = s.orders[slot]
-        side = order.side
         role = order.role
         leverage = order.leverage
         happening = _count_fill(s, order, event, out)

@@ -45,6 +45,14 @@ LIMITS: Final = np.dtype((np.record, [(name.replace("_usd", "_e8"), "<i8") for n
 SCALE: Final = 10_000
 
 
+def _scale(name: str) -> int:
+    return USD if name.endswith("_usd") else SCALE
+
+
+WORD_BOUNDS: Final = np.array([[round(b * _scale(n)) for b in row[1:3]] for n, row in BOUNDS.items()], np.int64)
+"""Lowest and highest integer of each limit, in the order of `BOUNDS`."""
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """See `BOUNDS` for the unit, bounds and meaning of every field. Raises BadInput out of bounds."""
 
@@ -78,6 +86,5 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """One `LIMITS` record: the integers the core works with."""
         out = np.zeros(1, LIMITS)
         for name in BOUNDS:
-            scale = USD if name.endswith("_usd") else SCALE
-            out[0][name.replace("_usd", "_e8")] = round(getattr(self, name) * scale)
+            out[0][name.replace("_usd", "_e8")] = round(getattr(self, name) * _scale(name))
         return out

@@ -7,6 +7,13 @@ from typing import Any
 from engine.core.compile import kernel
 
 RATE = 100_000_000  # fees are 1e-8 fractions
+MOST = 4e18  # ticks x lots x value_num
+
+
+@kernel
+def fits(instrument: Any, ticks: int, lots: int) -> bool:
+    """True where the value of lots at a price can be computed in 64 bits, with a margin."""
+    return abs(float(ticks) * float(lots)) * instrument.value_num < MOST
 
 
 @kernel
@@ -23,18 +30,33 @@ def value_up(instrument: Any, ticks: int, lots: int) -> int:
 
 @kernel
 def fee_up(value_e8: int, rate_e8: int) -> int:
-    """Fee (or, negative, rebate) on a value, rounded against us."""
-    return -((-value_e8 * rate_e8) // RATE)
+    """Fee (or, negative, rebate) on a value, rounded against us; exact for every value that fits 64 bits."""
+    whole = value_e8 // RATE
+    return whole * rate_e8 - ((-(value_e8 - whole * RATE) * rate_e8) // RATE)
 
 
 @kernel
 def share_up(amount: int, part: int, whole: int) -> int:
-    """``amount * part / whole`` rounded up, without leaving 64 bits for amounts below 9e18 / part.
+    """``amount * part / whole`` rounded up (0 <= part), all of it for part >= whole.
 
-    Exact for part == whole, so that the last share empties the amount.
+    Multiplied bit by bit: with fine lots ``amount * part`` passes 64 bits long before its parts do.
     """
     if part >= whole:
         return amount
     quotient = amount // whole
     rest = amount - quotient * whole
-    return quotient * part + -((-rest * part) // whole)
+    share = 0
+    left = 0  # amount * (the bits of part taken so far) = share * whole + left
+    for k in range(62, -1, -1):
+        share *= 2
+        left *= 2
+        if (part >> k) & 1:
+            share += quotient
+            left += rest
+        if left >= 2 * whole:
+            share += 1
+            left -= whole
+        if left >= whole:
+            share += 1
+            left -= whole
+    return share + (1 if left > 0 else 0)

@@ -8,10 +8,11 @@ from engine.contracts import reasons
 from engine.contracts.records import EQUITY, NO_INSTRUMENT
 from engine.core import timers
 from engine.core.compile import kernel
+from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
 from engine.core.output import emit
-from engine.core.portfolio import equity_e8, free_e8, note_free
-from engine.core.risk import enforce_day, watch_equity
+from engine.core.portfolio import equity_e8, free_e8, note_free, refresh_at_stop
+from engine.core.risk import refit_day, watch_equity
 
 MAX_FILTERS = 5
 
@@ -52,18 +53,18 @@ def on_operator(s: Any, event: Any, out: Any) -> None:
     """pause/reduce: no entries; emergency: cancel entries, flatten, lock; resume: only a person says so."""
     if event.reason == reasons.OPERATOR_RESUME:
         s.head[0].peak_e8 = equity_e8(s)
+        s.head[0].flattening = 0
         set_state(s, out, ACTIVE, reasons.OPERATOR_RESUME)
     elif event.reason == reasons.OPERATOR_PAUSE or event.reason == reasons.OPERATOR_REDUCE:
         if s.head[0].trading_state == ACTIVE:
             set_state(s, out, REDUCING, reasons.OPERATOR_REDUCE)
     elif event.reason == reasons.OPERATOR_EMERGENCY:
         set_state(s, out, HALTED, reasons.OPERATOR_EMERGENCY)
+        s.head[0].flattening = 1
         for i in range(s.head[0].instruments):
             p = s.positions[i]
             if p.entry_id != 0:
                 cancel(s, out, p.entry_id, reasons.EMERGENCY_EXIT)
-            if p.qty_lots != 0 and p.exit_reason == 0:
-                p.exit_reason = reasons.EMERGENCY_EXIT
         s.head[0].exits_due = 1
     else:
         violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.reason, 0)
@@ -86,12 +87,15 @@ def on_parameter(s: Any, event: Any, out: Any) -> None:
 
 @kernel
 def on_limit(s: Any, event: Any, out: Any) -> None:
-    """A changed limit, by its place in `engine.core.limits.BOUNDS`, in that field's integer unit."""
-    if not 0 <= event.index < s.limit_words.shape[0] or event.amount_e8 < 0:
+    """A changed limit, by its place in `engine.core.limits.BOUNDS`, in that field's integer unit and bounds."""
+    k = event.index
+    if not 0 <= k < s.limit_words.shape[0] or not WORD_BOUNDS[k, 0] <= event.amount_e8 <= WORD_BOUNDS[k, 1]:
         violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.index, event.amount_e8)
         return
-    s.limit_words[event.index] = event.amount_e8
-    enforce_day(s)
+    s.limit_words[k] = event.amount_e8
+    for i in range(s.head[0].instruments):
+        refresh_at_stop(s, i)  # the slippage allowance is a limit too
+    refit_day(s)
 
 
 @kernel
@@ -103,6 +107,8 @@ def on_balance(s: Any, event: Any, correction: bool) -> None:
         head.quarantined += 1
         return
     s.balances[event.index] += event.amount_e8
+    if not is_cash(s, event.index):
+        return  # coins are not money until they are sold
     head.cash_e8 += event.amount_e8
     if correction:
         head.fees_e8 -= event.amount_e8
@@ -111,6 +117,16 @@ def on_balance(s: Any, event: Any, correction: bool) -> None:
         head.day_start_e8 += event.amount_e8
         head.peak_e8 += event.amount_e8
     note_free(s)
+    refit_day(s)
+
+
+@kernel
+def is_cash(s: Any, asset: int) -> bool:
+    """True for a currency that something traded here is paid in and that counts as dollars."""
+    for i in range(s.head[0].instruments):
+        if s.instruments[i].quote_asset == asset and s.instruments[i].quote_is_cash != 0:
+            return True
+    return False
 
 
 @kernel

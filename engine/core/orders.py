@@ -99,17 +99,26 @@ def entry_cost(instrument: Any, side: int, ticks: int, lots: int, leverage: int)
 
 
 @kernel
+def kept_lots(instrument: Any, side: int, lots: int) -> int:
+    """Lots that a filled entry leaves to sell: a fee taken in base costs whole lots, however small it is."""
+    if instrument.fee_in_base == 0 or side < 0 or instrument.is_perp != 0:
+        return lots
+    return lots - max(fee_up(lots, instrument.taker_fee_e8), 0)
+
+
+@kernel
 def loss_at_stop(s: Any, i: int, side: int, ticks: int, lots: int, stop_ticks: int) -> int:
     """Loss of an entry at `ticks` that is stopped out: price, slippage at the stop and both taker fees."""
     instrument = s.instruments[i]
     out_ticks = stop_fill_ticks(s, stop_ticks, side)
+    kept = kept_lots(instrument, side, lots)
     if side > 0:
         paid = value_up(instrument, ticks, lots)
-        back = value_down(instrument, out_ticks, lots)
+        back = value_down(instrument, out_ticks, kept)
     else:
         paid = value_up(instrument, out_ticks, lots)
         back = value_down(instrument, ticks, lots)
-    fees = fee_up(value_up(instrument, ticks, lots), instrument.taker_fee_e8)
+    fees = fee_up(value_up(instrument, ticks, lots), instrument.taker_fee_e8) if kept == lots else 0
     fees += fee_up(value_up(instrument, out_ticks, lots), instrument.taker_fee_e8)
     return paid - back + fees
 
@@ -178,6 +187,7 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
         head.reserved_e8 += order.reserve_e8
         head.pending_risk_e8 += order.risk_e8
         head.pending_entries += 1
+        head.pending_margins += instrument.is_perp
         p.entry_id = order.client_id
         note_free(s)
     elif order.role == ROLE_STOP:
@@ -232,6 +242,7 @@ def _finish(s: Any, order: Any) -> None:
     p = s.positions[order.instrument]
     if order.role == ROLE_ENTRY:
         head.pending_entries -= 1
+        head.pending_margins -= s.instruments[order.instrument].is_perp
         if p.entry_id == order.client_id:
             p.entry_id = 0
     elif order.role == ROLE_STOP and p.stop_id == order.client_id:

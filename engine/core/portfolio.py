@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.contracts.records import FEE_IN_BASE
 from engine.core.compile import kernel
-from engine.core.money import fee_up, share_up, value_down, value_up
+from engine.core.money import fee_up, fits, share_up, value_down, value_up
 
 POSITION: Final = np.dtype(
     (
@@ -45,6 +45,7 @@ POSITION: Final = np.dtype(
                 "funding_e8",
                 "slippage_e8",
                 "risk_e8",  # loss at the first stop, as sized
+                "limit_e8",  # the per-trade loss limit in force when it was opened
                 "first_stop_ticks",
                 "mae_e8",  # worst and best open result of the trade so far
                 "mfe_e8",
@@ -99,7 +100,7 @@ def mark(s: Any, i: int) -> None:
     book = s.books[i]
     long = p.qty_lots > 0
     ticks = book.bid_ticks if long else book.ask_ticks
-    if ticks <= 0 or ticks == p.mark_ticks:
+    if ticks <= 0 or ticks == p.mark_ticks or not fits(s.instruments[i], ticks, p.qty_lots):
         return
     p.mark_ticks = ticks
     if (long and ticks > p.best_ticks) or (not long and (ticks < p.best_ticks or p.best_ticks == 0)):
@@ -127,7 +128,7 @@ def revalue(s: Any, i: int) -> None:
 @kernel
 def stop_fill_ticks(s: Any, stop_ticks: int, side: int) -> int:
     """Where a stop is assumed to fill: its trigger and the slippage allowance against us."""
-    slip = -((-stop_ticks * s.limits[0].stop_slippage_bps) // 100_000_000)
+    slip = fee_up(stop_ticks, s.limits[0].stop_slippage_bps)  # 1e-4 bps are 1e-8 fractions
     return max(stop_ticks - side * slip, 1)
 
 
@@ -248,7 +249,7 @@ def _charge(s: Any, i: int, event: Any) -> None:
     fee = event.fee_e8
     if (event.bits & FEE_IN_BASE) != 0:
         s.balances[instrument.base_asset] -= fee
-        lots = min(-(-fee // instrument.lot_base_e8), p.qty_lots)
+        lots = max(min(-(-fee // instrument.lot_base_e8), p.qty_lots), 0)
         fee = share_up(p.cost_e8, lots, p.qty_lots)
         p.qty_lots -= lots
         p.cost_e8 -= fee

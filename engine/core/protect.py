@@ -51,6 +51,8 @@ def supervise(s: Any, out: Any, i: int) -> None:
         return
     if p.target_ticks != 0 and (p.mark_ticks - p.target_ticks) * p.side >= 0:
         want_exit(s, i, reasons.TAKE_PROFIT)
+    if s.head[0].flattening != 0:
+        want_exit(s, i, reasons.EMERGENCY_EXIT)
     if p.exit_reason == 0 and (p.stop_ticks <= 0 or p.stop_tries >= MAX_STOP_TRIES):
         p.exit_reason = reasons.NAKED_POSITION
     if p.exit_reason != 0:
@@ -72,7 +74,12 @@ def _replaceable(s: Any, client_id: int) -> int:
 @kernel
 def _leave(s: Any, out: Any, i: int) -> None:
     p = s.positions[i]
-    if p.exit_id != 0 or s.head[0].now_ns < p.exit_after_ns:
+    if p.exit_id != 0:
+        return
+    if s.head[0].now_ns < p.exit_after_ns:
+        last = s.books[i].last_ticks
+        if p.stop_ticks > 0 and (last - p.stop_ticks) * p.qty_lots > 0:
+            _keep_stop(s, out, i)  # protected again until the exit may be tried again
         return
     stop = _replaceable(s, p.stop_id)
     if stop < 0:
@@ -81,8 +88,9 @@ def _leave(s: Any, out: Any, i: int) -> None:
         cancel(s, out, p.entry_id, p.exit_reason)
     touch = s.books[i].bid_ticks if p.qty_lots > 0 else s.books[i].ask_ticks
     lots = abs(p.qty_lots)
-    if value_down(s.instruments[i], touch, lots) < s.instruments[i].min_notional_e8 and p.exit_tries > 0:
-        p.blocked = 1  # too small to sell: kept and shown as dust until a person or the price changes it
+    instrument = s.instruments[i]
+    small = instrument.is_perp == 0 and value_down(instrument, touch, lots) < instrument.min_notional_e8
+    if small and p.exit_tries > 0:  # too small to sell: kept as dust, tried again where the price may help
         p.exit_after_ns = s.head[0].now_ns + 3600 * SECOND_NS
         return
     side = -1 if p.qty_lots > 0 else 1

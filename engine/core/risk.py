@@ -9,17 +9,18 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import GAP, NO_INSTRUMENT
+from engine.core.book import spread_bps
 from engine.core.compile import i64, kernel
 from engine.core.limits import SCALE
-from engine.core.money import value_down, value_up
-from engine.core.orders import ACTIVE, REDUCING, entry_cost, loss_at_stop, set_state
+from engine.core.money import fee_up, fits, value_down, value_up
+from engine.core.orders import ACTIVE, REDUCING, entry_cost, kept_lots, loss_at_stop, set_state
 from engine.core.output import emit
 from engine.core.portfolio import book_e8, equity_e8, free_e8, liquidation_ticks, stop_fill_ticks
 
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
-MAX_TICKS = 1 << 50
-MAX_VALUE = 1e16  # 1e-8 USD
+MAX_TICKS = 1 << 46  # a price of 100,000 in ticks of 1e-8 is 2**43
+ROOM = 8  # how many times over a price may grow before the value of a position is no longer computable
 
 
 @kernel
@@ -59,11 +60,12 @@ def day_room_e8(s: Any) -> int:
 
 
 @kernel
-def commit_room_e8(s: Any) -> int:
-    """Cash an entry may still commit. Perpetual losses and funding are paid from cash, so the day's
-    loss limit is kept back besides the reserve where margin is in use."""
+def commit_room_e8(s: Any, i: int) -> int:
+    """Cash an entry of instrument `i` may still commit. Perpetual losses and funding are paid from cash, so
+    the day's loss limit is kept back besides the reserve where margin is, or is about to be, in use."""
     head = s.head[0]
-    kept = head.day_limit_e8 if head.margin_e8 > 0 else 0
+    in_use = s.instruments[i].is_perp != 0 or head.margin_e8 > 0 or head.pending_margins > 0
+    kept = head.day_limit_e8 if in_use else 0
     return free_e8(s) - reserve_e8(s) - kept
 
 
@@ -108,9 +110,9 @@ def check_state(s: Any, i: int) -> int:
         return reasons.POSITION_OPEN
     if book.bid_ticks <= 0 or book.ask_ticks <= book.bid_ticks:
         return reasons.CROSSED_BOOK
-    if (head.now_ns - book.updated_ns) * SCALE > limits.max_data_age_s * 1_000_000_000:
+    if head.now_ns - book.updated_ns > limits.max_data_age_s * (1_000_000_000 // SCALE):
         return reasons.STALE_DATA
-    if (book.ask_ticks - book.bid_ticks) * 20_000 * SCALE > limits.max_spread_bps * (book.ask_ticks + book.bid_ticks):
+    if spread_bps(book) * SCALE > limits.max_spread_bps:
         return reasons.SPREAD_TOO_WIDE
     if (head.open_positions + head.pending_entries + 1) * SCALE > limits.max_positions:
         return reasons.MAX_POSITIONS
@@ -128,24 +130,25 @@ def check_order(
     limits = s.limits[0]
     instrument = s.instruments[i]
     book = s.books[i]
-    if ticks <= 0 or ticks > MAX_TICKS or lots > MAX_TICKS or (side != 1 and side != -1):
+    if ticks <= 0 or ticks > MAX_TICKS or stop_ticks > MAX_TICKS or (side != 1 and side != -1):
         return reasons.BAD_NUMBER, ticks, MAX_TICKS
     if stop_ticks <= 0 or (ticks - stop_ticks) * side <= 0:
         return reasons.STOP_MISSING, stop_ticks, ticks
-    if lots < instrument.min_lots or lots <= 0:
-        return reasons.QUANTITY_BELOW_MINIMUM, lots, instrument.min_lots
+    kept = kept_lots(instrument, side, lots)
+    if kept < instrument.min_lots or kept <= 0:
+        return reasons.QUANTITY_BELOW_MINIMUM, kept, instrument.min_lots
     if lots > instrument.max_lots:
         return reasons.QUANTITY_ABOVE_MAXIMUM, lots, instrument.max_lots
-    if float(ticks) * float(lots) * instrument.value_num > MAX_VALUE * instrument.value_den:
+    if not fits(instrument, max(ticks, stop_ticks) * ROOM, lots):
         return reasons.BAD_NUMBER, lots, instrument.max_lots  # would leave 64 bits
     twice_mid = book.bid_ticks + book.ask_ticks
-    if abs(2 * ticks - twice_mid) * 10_000 * SCALE > limits.fat_finger_bps * twice_mid:
+    if abs(2 * ticks - twice_mid) * 1e4 * SCALE > float(limits.fat_finger_bps) * twice_mid:
         return reasons.FAT_FINGER, ticks, twice_mid // 2
     band = instrument.band_up_e4 if ticks * 2 > twice_mid else instrument.band_down_e4
     if (ticks * 20_000 - twice_mid * band) * (1 if band > SCALE else -1) > 0:
         return reasons.PRICE_OUT_OF_BAND, ticks, twice_mid // 2
     # the exit at the stop must clear the venue's minimum too, or the position could never be closed
-    least = value_down(instrument, min(ticks, stop_fill_ticks(s, stop_ticks, side)), lots)
+    least = value_down(instrument, min(ticks, stop_fill_ticks(s, stop_ticks, side)), kept)
     if least < instrument.min_notional_e8:
         return reasons.NOTIONAL_BELOW_MINIMUM, least, instrument.min_notional_e8
     return _check_money(s, i, side, ticks, lots, stop_ticks, leverage)
@@ -170,8 +173,8 @@ def _check_money(
     if cluster > limits.cluster_exposure_e8:
         return reasons.CLUSTER_EXPOSURE, cluster, limits.cluster_exposure_e8
     cost = entry_cost(instrument, side, ticks, lots, leverage)
-    if cost > commit_room_e8(s):
-        return reasons.RESERVE, cost, commit_room_e8(s)
+    if cost > commit_room_e8(s, i):
+        return reasons.RESERVE, cost, max(commit_room_e8(s, i), 0)
     if instrument.is_perp != 0:
         broken = _check_leverage(s, i, side, ticks, stop_ticks, leverage)
         if broken != 0:
@@ -218,6 +221,24 @@ def watch_equity(s: Any, out: Any) -> None:
 
 
 @kernel
+def saved_by_leaving_e8(s: Any, i: int) -> int:
+    """What a position still has to lose: its result if it left now, at the mark with the slippage allowance
+    and the exit fee, against its result at the stop."""
+    p = s.positions[i]
+    value = value_up(s.instruments[i], p.mark_ticks, abs(p.qty_lots))
+    cost = fee_up(value, s.limits[0].stop_slippage_bps) + fee_up(value, s.instruments[i].taker_fee_e8)
+    return p.unrealised_e8 - cost - p.at_stop_e8
+
+
+@kernel
+def refit_day(s: Any) -> None:
+    """Limits or deposits changed in mid-day: the day's loss limit shrinks at once, but grows at midnight only."""
+    head = s.head[0]
+    head.day_limit_e8 = max(min(head.day_limit_e8, day_limit_e8(s)), 0)
+    enforce_day(s)
+
+
+@kernel
 def enforce_day(s: Any) -> None:
     """Keep the worst case of the day within its limit: mark positions for exit, the one with most to lose
     from here first, until what remains at risk fits. Covers midnight (when open profit becomes the new
@@ -227,19 +248,18 @@ def enforce_day(s: Any) -> None:
         return
     leaving = 0
     for i in range(head.instruments):
-        p = s.positions[i]
-        if p.qty_lots != 0 and p.exit_reason != 0:
-            leaving += p.unrealised_e8 - p.at_stop_e8
+        if s.positions[i].qty_lots != 0 and s.positions[i].exit_reason != 0:
+            leaving += saved_by_leaving_e8(s, i)
     while day_room_e8(s) + leaving < 0:
         worst = -1
-        most = 0
+        most = 0  # a position that leaving would not help stays with its stop
         for i in range(head.instruments):
             p = s.positions[i]
             if p.qty_lots == 0 or p.exit_reason != 0:
                 continue
-            at_risk = p.unrealised_e8 - p.at_stop_e8
+            at_risk = saved_by_leaving_e8(s, i)
             earlier = worst >= 0 and s.instruments[i].tie_break < s.instruments[worst].tie_break
-            if worst < 0 or at_risk > most or (at_risk == most and earlier):
+            if at_risk > most or (at_risk == most and earlier):
                 worst = i
                 most = at_risk
         if worst < 0:

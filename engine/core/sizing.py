@@ -40,11 +40,11 @@ def lots_for(s: Any, i: int, side: int, ticks: int, stop_ticks: int, leverage: i
     room = limits.exposure_e8 - s.head[0].exposure_e8 - pending_notional_e8(s)
     notional = min(min(limits.order_notional_e8, limits.instrument_exposure_e8), room)
     lots = min(budget / loss_per_lot, notional / value_per_lot)
-    lots = int(min(lots, commit_room_e8(s) / cost_per_lot))
+    lots = int(min(lots, commit_room_e8(s, i) / cost_per_lot))
     lots = min(lots, instrument.max_lots)
     while lots > 0 and (
         loss_at_stop(s, i, side, ticks, lots, stop_ticks) > budget
-        or entry_cost(instrument, side, ticks, lots, leverage) > commit_room_e8(s)
+        or entry_cost(instrument, side, ticks, lots, leverage) > commit_room_e8(s, i)
         or value_up(instrument, ticks, lots) > notional
     ):
         lots -= 1

@@ -44,6 +44,7 @@ HEAD: Final = np.dtype(
                 "reserved_e8",  # cash reserved for entry orders
                 "pending_risk_e8",  # loss at the stops of entry orders not yet filled
                 "pending_entries",
+                "pending_margins",  # those of perpetuals among them
                 "at_stops_e8",  # open P&L if every stop were hit now
                 "exposure_e8",
                 "min_free_e8",  # least free cash since the last equity note
@@ -56,6 +57,7 @@ HEAD: Final = np.dtype(
                 "minute",  # current minute and entries sent in it
                 "minute_orders",
                 "instruments",
+                "flattening",  # 1: after an emergency, until a person resumes: whatever opens is closed again
                 "exits_due",  # 1: positions were marked for exit outside their own events
                 "quarantined",  # events refused as malformed
             )

@@ -13,6 +13,7 @@ from engine.contracts.records import (
     BALANCE,
     CORRECTION,
     DEPTH,
+    FEED_STATUS,
     FILTER,
     FORECAST,
     FUNDING,
@@ -56,6 +57,7 @@ def step(s: Any, event: Any, out: Any) -> None:
     elif kind < TIMER:
         if event.instrument >= head.instruments:
             head.quarantined += 1
+            violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, event.client_id, i64(kind), 0)
         else:
             fills.order_event(s, event, out)
             protect.supervise(s, out, i64(event.instrument))
@@ -130,6 +132,8 @@ def _other(s: Any, event: Any, out: Any) -> None:
             row.confidence_e9 = event.confidence_e9
             row.expires_ns = event.expires_ns
             row.digest = event.digest
+    elif kind == FEED_STATUS:
+        _distrust(s, event)
     elif kind == BALANCE:
         operator.on_balance(s, event, (event.bits & CORRECTION) != 0)
     elif kind == FILTER:
@@ -139,6 +143,16 @@ def _other(s: Any, event: Any, out: Any) -> None:
         violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, i64(kind), 0)
 
 
+@kernel
+def _distrust(s: Any, event: Any) -> None:
+    """A feed broke or came back: what its books show is stale until the next quote."""
+    if event.instrument < s.head[0].instruments:
+        s.books[event.instrument].updated_ns = 0
+    elif event.instrument == NO_INSTRUMENT:
+        for i in range(s.head[0].instruments):
+            s.books[i].updated_ns = 0
+    else:
+        s.head[0].quarantined += 1
 
 
 @kernel(entry=True)

@@ -24,6 +24,7 @@ def begin(s: Any, i: int, strategy: int, stop_ticks: int, risk_e8: int) -> None:
     p.stop_ticks = stop_ticks
     p.first_stop_ticks = stop_ticks
     p.risk_e8 = risk_e8
+    p.limit_e8 = trade_limit_e8(s)
     p.target_ticks = 0
     p.best_ticks = 0
     p.entry_lots = p.entry_value_e8 = p.exit_value_e8 = 0
@@ -76,7 +77,7 @@ def close(s: Any, out: Any, i: int, order_role: int, bits: int) -> None:
 def _note_gap(s: Any, out: Any, i: int, reason: int) -> None:
     p = s.positions[i]
     loss = p.fees_e8 - p.gross_e8 - p.funding_e8
-    limit = trade_limit_e8(s)
+    limit = p.limit_e8
     if loss <= limit:
         return
     cause = _cause(s, i, reason, loss + p.funding_e8 <= limit)
