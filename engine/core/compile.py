@@ -27,6 +27,7 @@ import numpy as np
 _ENGINE: Final = Path(__file__).resolve().parent.parent
 _COMPILED_FOLDERS: Final = ("contracts", "core", "simulation", "markets")
 _KEPT_CACHES: Final = 4
+_CACHE_BYTES: Final = 64 << 20  # an entry point takes a few MB; leave some room besides
 
 i64: Any = np.int64
 """Widen a narrow field (kind, side, bits) before arithmetic: the same in machine code and in plain Python."""
@@ -63,6 +64,8 @@ def _prepare_cache() -> bool:
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(folder).free < _CACHE_BYTES:
+            return False  # a full disk must not stop the engine: compile in memory
         older = sorted((p for p in folder.parent.iterdir() if p != folder), key=lambda p: p.stat().st_mtime)
         for stale in older[: -_KEPT_CACHES or None]:
             shutil.rmtree(stale, ignore_errors=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from engine.contracts.errors import BadInput
+from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.ledger import Ledger
 from engine.contracts.runs import Manifest
 from engine.core.bars import TIMEFRAMES
@@ -77,18 +77,13 @@ def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestR
     )
     closes = closes_of(market)
     timeframes = list(request.timeframes_s or default_timeframes(market.grade, closes))
-    manifest = _manifest(request, market, timeframes)
-    run_dir = request.home / "runs" / manifest.run_id
-    run_dir.mkdir(parents=True)
-    manifests.write(run_dir, manifest)
     blocks: list[np.ndarray[Any, Any]] = []
+    session = _session(request, market, timeframes, blocks.append)  # refuses bad requests before anything is written
+    manifest = _manifest(request, market, timeframes)
+    run_dir = _new_folder(request.home / "runs" / manifest.run_id)
+    manifests.write(run_dir, manifest)
     with JournalWriter(run_dir) as journal:
-
-        def sink(entries: np.ndarray[Any, Any]) -> None:
-            journal.append(entries)
-            blocks.append(entries)
-
-        session = _session(request, market, timeframes, sink)
+        session.sinks.append(journal.append)
         _simulate(session, market, report)
         journal.close()
         digest = run_digest(journal.digest, session.core)
@@ -105,6 +100,16 @@ def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestR
         metrics=measure(book, manifest, closes, trials=request.trials),
         closes=closes,
     )
+
+
+def _new_folder(run_dir: Path) -> Path:
+    try:
+        run_dir.mkdir(parents=True)
+    except OSError as error:
+        raise Fatal(
+            f"cannot make {run_dir}: {error.strerror}; set KEEL_HOME to a folder that can be written"
+        ) from error
+    return run_dir
 
 
 def check_strategy(name: str, params: dict[str, float]) -> None:
@@ -143,7 +148,7 @@ def _session(
         limits=request.limits,
         simulation=request.simulation,
         timeframes_s=timeframes,
-        sink=sink,
+        sinks=[sink],
     )
 
 

@@ -149,7 +149,7 @@ def _rate(
             limits=limits,
             simulation=simulation,
             timeframes_s=timeframes,
-            sink=lambda _entries: None,
+            sinks=[],
         )
         started = time.perf_counter()
         session.run()

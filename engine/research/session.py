@@ -35,7 +35,7 @@ class Blocks(Protocol):
 class Session:
     """A simulated session that can be run, cut at any event, saved and resumed.
 
-    `sink` receives every stretch of journal ENTRYs as it is made; the session keeps none of them.
+    Each of `sinks` receives every stretch of journal ENTRYs as it is made; the session keeps none of them.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class Session:
         limits: Limits,
         simulation: SimulationModel,
         timeframes_s: Sequence[int],
-        sink: Callable[[Entries], None],
+        sinks: Sequence[Callable[[Entries], None]],
     ) -> None:
         self.core = state.new_core(market.instruments, limits, capital_usd, strategies, timeframes_s)
         self.venue = new_venue(self.core, simulation)
         self._market = market
-        self._sink = sink
+        self.sinks = list(sinks)
         self._out = new_output()
         self._cursor = run.new_cursor()
         self._blocks = market.blocks()
@@ -71,7 +71,7 @@ class Session:
         while True:
             outcome = run.advance(self.core.state, self.venue, self._block, self._cursor, self._out, self._ended, stop)
             if self._out.count[0]:
-                self._sink(drain(self._out))
+                self._flush()
             if outcome == run.MORE_MARKET:
                 self._next_block()
                 if progress is not None:
@@ -82,6 +82,11 @@ class Session:
                 self._mark_the_end()
                 return True
 
+    def _flush(self) -> None:
+        entries = drain(self._out)
+        for sink in self.sinks:
+            sink(entries)
+
     def _mark_the_end(self) -> None:
         """Journal the final equity, so that a report ends where the run did."""
         last = np.zeros(1, RECORD)
@@ -90,7 +95,7 @@ class Session:
         last[0].instrument = NO_INSTRUMENT
         last[0].timer_id = timers.MARK_EQUITY
         inject(self.core.state, last, self._out)
-        self._sink(drain(self._out))
+        self._flush()
 
     def _next_block(self) -> None:
         """Append the next block to what the engine has not seen of the current one."""

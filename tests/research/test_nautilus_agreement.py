@@ -84,7 +84,7 @@ def keel(tick: str, lot: str) -> Ledger:
         limits=limits,
         simulation=SimulationModel(order_latency_ms=ORDER_MS),
         timeframes_s=(300, 900, 3600),
-        sink=entries.append,
+        sinks=[entries.append],
     )
     session.run()
     return fold(entries, [instrument], table.NAMES)
