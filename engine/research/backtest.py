@@ -23,7 +23,7 @@ from engine.journal import manifest as manifests
 from engine.journal.segments import JournalWriter
 from engine.markets.market import FeedModel, Market, open_market
 from engine.research.metrics import Metrics, measure
-from engine.research.session import Session, run_digest
+from engine.research.session import Session, compile_replay, run_digest
 from engine.simulation.venue import SimulationModel
 
 Progress = Callable[[float, str], None]
@@ -156,6 +156,7 @@ def _simulate(session: Session, market: Market, report: Progress) -> None:
     if not is_compiled_before("advance"):
         with watch_compilation(lambda count: report(0.0, f"compiling the core, once per build: {count} functions")):
             session.run(until_seq=0)
+            compile_replay(session.core)
     total = max(market.events, 1)
     session.run(progress=lambda done: report(min(done / total, 1.0), "simulating"))
 

@@ -9,11 +9,11 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from engine.contracts.instruments import Instrument
-from engine.contracts.records import NO_INSTRUMENT, RECORD, TIMER, joined
+from engine.contracts.records import ENTRY, NO_INSTRUMENT, RECORD, TIMER, joined
 from engine.core import state, timers
 from engine.core.limits import Limits
 from engine.core.output import drain, new_output
-from engine.core.replay import inject
+from engine.core.replay import inject, replay_block
 from engine.simulation import run
 from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
 
@@ -135,6 +135,13 @@ class Session:
         self._cursor.at[:] = (at_venue - self._dropped, at_engine - self._dropped)
         while self._block.size < self._cursor.at[0]:
             self._next_block()
+
+
+def compile_replay(core: state.Core) -> None:
+    """Compile what replays a run, while most of it is compiled anyway; changes nothing in `core`."""
+    nothing, at = np.zeros(0, RECORD), np.zeros(2, np.int64)
+    replay_block(core.state, nothing, np.zeros(0, ENTRY), at, new_output(), True)
+    inject(core.state, nothing, new_output())
 
 
 def run_digest(entries_digest: str, core: state.Core) -> str:
