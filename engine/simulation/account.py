@@ -24,19 +24,10 @@ from engine.contracts.records import (
     STOP_MARKET,
 )
 from engine.core.compile import kernel
-from engine.core.money import share_up, value_down, value_up
+from engine.core.money import fee_up, share_up, value_down, value_up
 from engine.simulation.venue import own_order, reply
 
-RATE = 100_000_000
 MILLION = 1_000_000
-
-
-@kernel
-def portion_up(amount: int, rate_e8: int) -> int:
-    """``amount * rate`` rounded up; stays in 64 bits for any amount (a fee on 10 million dollars would not)."""
-    whole = amount // RATE
-    rest = amount - whole * RATE
-    return whole * rate_e8 - ((-rest * rate_e8) // RATE)
 
 
 @kernel
@@ -96,7 +87,7 @@ def need(v: Any, order: Any, ticks: int, lots: int) -> int:
         return 0
     value = value_up(instrument, ticks, lots)
     rate = max(instrument.taker_fee_e8, instrument.maker_fee_e8)
-    fee = 0 if pays_in_base(instrument, order.side) else max(portion_up(value, rate), 0)
+    fee = 0 if pays_in_base(instrument, order.side) else max(fee_up(value, rate), 0)
     return -(-value // divisor) + fee
 
 
@@ -178,17 +169,17 @@ def fill(v: Any, order: Any, ticks: int, lots: int, bits: int) -> None:
     side = order.side
     value = value_up(instrument, ticks, lots) if side > 0 else value_down(instrument, ticks, lots)
     rate = instrument.maker_fee_e8 if (bits & MAKER) != 0 else instrument.taker_fee_e8
-    fee = portion_up(value, rate)
+    fee = fee_up(value, rate)
     if instrument.is_perp != 0:
         if (bits & FORCED) != 0:
-            fee = min(portion_up(value, rate + head.liquidation_fee_e8), margin_left(v, i, value))
+            fee = min(fee_up(value, rate + head.liquidation_fee_e8), margin_left(v, i, value))
         _move_perp(v, order, ticks, lots)
         head.cash_e8 -= fee
     else:
         head.cash_e8 -= side * value
         v.holdings[i].base_e8 += side * lots * instrument.lot_base_e8
         if pays_in_base(instrument, side) and rate > 0:
-            fee = portion_up(lots * instrument.lot_base_e8, rate)
+            fee = fee_up(lots * instrument.lot_base_e8, rate)
             v.holdings[i].base_e8 -= fee
             bits |= FEE_IN_BASE
         else:
@@ -241,11 +232,17 @@ def _move_perp(v: Any, order: Any, ticks: int, lots: int) -> None:
 
 
 @kernel
+def mark_of(book: Any) -> int:
+    """Where no mark price is recorded: the mid, which like the exchange's mark ignores single trades."""
+    return (book.bid_ticks + book.ask_ticks) >> 1 if book.bid_ticks > 0 else book.last_ticks
+
+
+@kernel
 def pay_funding(v: Any, event: Any) -> None:
     """Perpetual funding: at a positive rate longs pay shorts, on the position's value at the mark."""
     i = event.instrument
     holding = v.holdings[i]
-    mark = event.price_ticks if event.price_ticks > 0 else v.books[i].last_ticks
+    mark = event.price_ticks if event.price_ticks > 0 else mark_of(v.books[i])
     if holding.qty_lots == 0 or mark <= 0:
         return
     side = 1 if holding.qty_lots > 0 else -1

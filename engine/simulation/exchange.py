@@ -22,7 +22,7 @@ from engine.core import book as books
 from engine.core.compile import i64, kernel
 from engine.core.orders import POOL
 from engine.simulation import matching
-from engine.simulation.account import pay_funding, unlock
+from engine.simulation.account import mark_of, pay_funding, unlock
 from engine.simulation.filters import desk_reason, filter_reason
 from engine.simulation.liquidation import liquidate
 from engine.simulation.venue import own_order, reply
@@ -62,7 +62,7 @@ def on_market(v: Any, event: Any) -> None:
         liquidate(v, i, event.price_ticks)
     if not good:
         return
-    if holding.qty_lots != 0 and one.last_ticks > 0 and liquidate(v, i, one.last_ticks):
+    if holding.qty_lots != 0 and liquidate(v, i, mark_of(one)):
         return
     if v.working[i] != 0:
         matching.match(v, i, flow, aggressor)

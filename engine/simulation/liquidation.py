@@ -2,7 +2,7 @@
 
 Rules
 -----
-* A position is closed when the last price or a recorded mark reaches its liquidation price (isolated margin, one
+* A position is closed when the mid or a recorded mark reaches its liquidation price (isolated margin, one
   maintenance bracket). The instrument's open orders expire first.
 * It is closed at that price, but never beyond the price that uses up its margin; the liquidation fee comes out
   of what margin is left. So the loss never passes the margin: the venue's insurance bears the rest.

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contracts import records as r
-from engine.simulation.account import funding_up, portion_up
+from engine.simulation.account import funding_up
 
 
-def at_market(**model: float) -> Desk:
-    desk = Desk(perp(), cash=100, **model)
+def at_market(liquidation_fee_bps: float = 50.0) -> Desk:
+    desk = Desk(perp(), cash=100, liquidation_fee_bps=liquidation_fee_bps)
     desk.quote(9_999, 10_001, 10_000, 10_000)
     return desk
 
@@ -124,7 +124,7 @@ def test_funding(side: int, rate_e12: int, amount: str) -> None:
     assert (paid["kind"], paid["rate_e12"], paid["price_ticks"]) == (r.FUNDING, rate_e12, 10_000)
 
 
-def test_funding_without_a_mark_uses_the_last_price_and_without_a_position_nothing() -> None:
+def test_funding_without_a_mark_uses_the_mid_and_without_a_position_nothing() -> None:
     desk = at_market()
     desk.happen(r.FUNDING, rate_e12=10**8)
     assert desk.answers() == []
@@ -176,8 +176,3 @@ def test_a_recorded_mark_liquidates() -> None:
 @given(st.integers(0, 10**15), st.integers(-3 * 10**10, 3 * 10**10))
 def test_funding_is_exact(value_e8: int, rate_e12: int) -> None:
     assert uncompiled(funding_up)(value_e8, rate_e12) == -(-value_e8 * rate_e12 // 10**12)
-
-
-@given(st.integers(0, 9 * 10**18), st.integers(-(10**6), 10**7))
-def test_portion_is_exact(amount: int, rate_e8: int) -> None:
-    assert uncompiled(portion_up)(amount, rate_e8) == -(-amount * rate_e8 // 10**8)
