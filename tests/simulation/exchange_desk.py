@@ -45,7 +45,7 @@ def perp(**changes: Any) -> Instrument:
     values: dict[str, Any] = {
         "kind": "perp", "maker_fee": Decimal("0.0002"), "taker_fee": Decimal("0.0005"), "max_leverage": 20,
     }  # fmt: skip
-    return spot("AXO/USDT", **(values | changes))
+    return spot(**(values | changes))
 
 
 class Desk:
