@@ -53,6 +53,8 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         move(s, out, event.client_id, life.CANCEL_REFUSED)
     elif kind == ORDER_EXPIRED:
         move(s, out, event.client_id, life.RAN_OUT)
+        if order.role == ROLE_STOP and (order.filled_lots > 0 or event.reason == reasons.NO_LIQUIDITY):
+            _stopped_out(s, order)  # triggered, but nobody took the rest
     elif kind == ORDER_UNKNOWN:
         move(s, out, event.client_id, life.IN_DOUBT)
     elif kind == ORDER_TRIGGERED:
@@ -65,16 +67,21 @@ def _after_reject(s: Any, order: Any, reason: int) -> None:
     p = s.positions[order.instrument]
     if order.role == ROLE_STOP:
         if reason == reasons.WOULD_TRIGGER:
-            if p.exit_reason == 0 and p.qty_lots != 0:
-                p.exit_reason = (
-                    reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
-                )
+            _stopped_out(s, order)
         elif reason != reasons.REPLACED_ORDER_GONE:
             p.stop_tries += 1
     if order.replaces != 0 and p.stop_id == 0:
         older = find(s, order.replaces)
         if older >= 0 and is_working(s.orders[older]) and s.orders[older].role == ROLE_STOP:
             p.stop_id = order.replaces
+
+
+@kernel
+def _stopped_out(s: Any, order: Any) -> None:
+    """The price is past the stop: what is still open leaves at the market."""
+    p = s.positions[order.instrument]
+    if p.exit_reason == 0 and p.qty_lots != 0:
+        p.exit_reason = reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
 
 
 @kernel

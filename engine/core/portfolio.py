@@ -57,6 +57,7 @@ POSITION: Final = np.dtype(
                 "exit_after_ns",
                 "stop_tries",
                 "worst_stop_fill_ticks",
+                "dust_e8",  # spot: 1e-8 base units left of lots that were broken to pay fees; outlives the trade
                 "cooldown_ns",  # no new entry before
                 "doubts",  # orders whose outcome is unknown
                 "blocked",  # 1: no entries (foreign position, operator)
@@ -242,14 +243,16 @@ def _reduce(s: Any, i: int, side: int, ticks: int, lots: int) -> None:
 @kernel
 def _charge(s: Any, i: int, event: Any) -> None:
     """Book the fee. A fee taken in base shrinks the position by whole lots at their cost; what is left of
-    the last lot stays in the balance as dust."""
+    the last lot stays behind as dust and pays for the next fee."""
     p = s.positions[i]
     head = s.head[0]
     instrument = s.instruments[i]
     fee = event.fee_e8
     if (event.bits & FEE_IN_BASE) != 0:
         s.balances[instrument.base_asset] -= fee
-        lots = max(min(-(-fee // instrument.lot_base_e8), p.qty_lots), 0)
+        lots = -(-max(fee - p.dust_e8, 0) // instrument.lot_base_e8)
+        p.dust_e8 += lots * instrument.lot_base_e8 - fee
+        lots = max(min(lots, p.qty_lots), 0)
         fee = share_up(p.cost_e8, lots, p.qty_lots)
         p.qty_lots -= lots
         p.cost_e8 -= fee

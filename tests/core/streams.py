@@ -146,7 +146,7 @@ def prices_of(rng: np.random.Generator, weather: Weather, count: int, start: int
     jumps = rng.random(count) < weather.jump_chance
     moves = noise + drift + np.where(jumps, rng.normal(0, weather.jump_size, count), 0)
     moves -= 0.01 * np.concatenate([[0], np.cumsum(moves)[:-1]]) if weather.volatility < 0.01 else 0
-    walk = start * np.exp(np.clip(np.cumsum(moves), -4, 4))
+    walk = start * np.exp(np.clip(np.cumsum(moves), -0.8, 0.8))
     return np.maximum(walk.astype(np.int64), 5), jumps
 
 
@@ -201,7 +201,7 @@ def is_protected(s: Any, i: int) -> int:
     """0 where position `i` is flat, protected, leaving, in doubt, or dust the venue would not take."""
     p = s.positions[i]
     lots = abs(p.qty_lots)
-    if lots == 0:
+    if lots == 0 or (p.exit_reason != 0 and p.exit_tries > 1):  # the book was empty: tried again after a while
         return 0
     if value_down(s.instruments[i], p.mark_ticks, lots) < s.instruments[i].min_notional_e8 * 1.01:
         return 0
