@@ -36,7 +36,8 @@ orders = st.tuples(
     st.sampled_from([0, 0, 0, 1, 2, 3]),  # replace the order sent that many orders ago
 )
 cancels = st.tuples(st.just("cancel"), st.integers(1, 6))
-flows = st.lists(st.one_of(markets, markets, orders, orders, cancels), min_size=20, max_size=70)
+funding = st.tuples(st.just("funding"), st.integers(-(10**8), 10**8))
+flows = st.lists(st.one_of(markets, markets, markets, orders, orders, orders, cancels, funding), max_size=70)
 
 
 class Audit:
@@ -57,6 +58,8 @@ class Audit:
             self._move(*step[1:])
         elif step[0] == "cancel":
             desk.cancel(max(desk.last_id + 1 - step[1], 1))
+        elif step[0] == "funding":
+            desk.happen(r.FUNDING, rate_e12=step[1])
         else:
             _, side, lots, order_type, tif, bits, at, limit, back = step
             price, trigger = self.price + limit, self.price + at
