@@ -66,7 +66,7 @@ def import_(
 def synth(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 1,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="Length in days.")] = 30,
+    days: Annotated[int, typer.Option(min=1, max=1500, help="Length in days.")] = 30,
     as_json: JsonOption = False,
 ) -> None:
     """Write a SYNTHETIC market: seeded, marked as such in the file, worth nothing as evidence.

@@ -1,8 +1,8 @@
 """What a run earned, what it cost, and how far to believe it.
 
 Units by name: `_usd` dollars, `_pct` per cent, `_s` seconds, `_r` multiples of the risk taken; `win_rate`,
-`exposure`, `cagr`, `psr` and `dsr` are fractions (0.1 = 10 %). Times are ISO 8601 UTC. A figure that does not
-exist is None and `why_null` says why; NaN and infinity never occur.
+`exposure`, `cagr`, `max_drawdown`, `probabilistic_sharpe` and `deflated_sharpe` are fractions (0.1 = 10 %). Times are
+ISO 8601 UTC. A figure that does not exist is None and `why_null` says why; NaN and infinity never occur.
 
 For closed trades: net = gross - fees + funding, and slippage is already inside gross. For the whole run:
 start + net + open = end. `balances` is the outcome of checking both to 1e-8 in exact decimals.
@@ -82,14 +82,15 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     sharpe: float | None
     sharpe_ci95: tuple[float, float] | None
     sortino: float | None
-    psr: float | None
-    dsr: float | None
+    probabilistic_sharpe: float | None
+    deflated_sharpe: float | None
     pbo: float | None
     skew: float | None
     kurtosis: float | None
     min_track_record_days: float | None
     cagr: float | None
     calmar: float | None
+    max_drawdown: float | None  # fraction of the peak, <= 0
     max_drawdown_pct: float | None
     max_drawdown_usd: float | None
     drawdown_start: str | None
@@ -242,8 +243,8 @@ def _returns(sheet: Sheet, curve: equity.Curve, trials: int) -> None:
     sheet.work_out("sortino", statistics.sortino, returns)
     sheet.work_out("skew", lambda: statistics.shape(returns)[0])
     sheet.work_out("kurtosis", lambda: statistics.shape(returns)[1])
-    sheet.work_out("psr", _probability, returns, 1)
-    sheet.work_out("dsr", _probability, returns, trials)
+    sheet.work_out("probabilistic_sharpe", _probability, returns, 1)
+    sheet.work_out("deflated_sharpe", _probability, returns, trials)
     sheet.work_out("min_track_record_days", _track_record, returns)
     sheet.put("pbo", None, "one run alone cannot show it: needs the daily returns of every trial of a search")
     sheet.put("days_won", int((daily.pnl_usd > 0).sum()))
@@ -271,6 +272,7 @@ def _drawdown(sheet: Sheet, curve: equity.Curve) -> None:
     deepest = equity.deepest_drawdown(curve)
     why = "equity never fell below its peak" if len(curve.usd) else NO_EQUITY
     no_fall = 0.0 if len(curve.usd) else None
+    sheet.put("max_drawdown", deepest.fraction if deepest else no_fall, why)
     sheet.put("max_drawdown_pct", deepest.fraction * 100 if deepest else no_fall, why)
     sheet.put("max_drawdown_usd", deepest.usd if deepest else no_fall, why)
     sheet.put("drawdown_start", iso(deepest.start_ns) if deepest else None, why)

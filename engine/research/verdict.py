@@ -55,7 +55,7 @@ def _outcome(values: Mapping[str, Any]) -> str:
 def _evidence(values: Mapping[str, Any]) -> str:
     if values["trades"] < FEW_TRADES or values["days"] < FEW_DAYS:
         return f"{counted(values['trades'], 'trade')} on {counted(values['days'], 'day')}: too little to judge."
-    interval, deflated = values["sharpe_ci95"], values["dsr"]
+    interval, deflated = values["sharpe_ci95"], values["deflated_sharpe"]
     if values["sharpe"] is None or interval is None or deflated is None:
         return "The evidence cannot be weighed: daily returns hardly vary."
     low, high = interval

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROMISED = (
     "run_id digest trades start_equity_usd end_equity_usd net_pnl_usd gross_pnl_usd fees_usd funding_usd slippage_usd "
     "worst_trade_usd worst_day_usd min_reserve_usd refusals gaps sharpe sortino cagr calmar max_drawdown_pct "
-    "max_drawdown_usd profit_factor expectancy_usd expectancy_r sqn psr dsr pbo days trials sharpe_ci95"
+    "max_drawdown_usd profit_factor expectancy_usd expectancy_r sqn probabilistic_sharpe deflated_sharpe pbo "
+    "days trials sharpe_ci95"
 ).split()
 
 

@@ -190,8 +190,12 @@ def test_implausible_results_are_flagged() -> None:
 def test_more_trials_deflate() -> None:
     ledger, run, closes = sample(count=40, days=60)
     one, many = measure(ledger, run, closes), measure(ledger, run, closes, trials=50)
-    assert one.dsr == one.psr == many.psr
-    assert many.dsr is not None and one.dsr is not None and many.dsr < one.dsr
+    assert one.deflated_sharpe == one.probabilistic_sharpe == many.probabilistic_sharpe
+    assert (
+        many.deflated_sharpe is not None
+        and one.deflated_sharpe is not None
+        and many.deflated_sharpe < one.deflated_sharpe
+    )
     assert many.trials == 50
 
 
@@ -199,7 +203,7 @@ def test_more_trials_deflate() -> None:
 def test_an_empty_run_has_reasons_instead_of_figures(rows: int) -> None:
     m = measure(*empty(rows))
     assert (m.trades, m.net_pnl_usd, m.balances, m.fees_usd) == (0, 0.0, True, 0.0)
-    for name in "sharpe sortino cagr profit_factor expectancy_usd sqn dsr pbo worst_trade_usd".split():
+    for name in "sharpe sortino cagr profit_factor expectancy_usd sqn deflated_sharpe pbo worst_trade_usd".split():
         assert getattr(m, name) is None
         assert m.why_null[name]
 
@@ -235,7 +239,7 @@ def test_any_ledger_gives_strict_json(nets: list[tuple[int, int, float | None]],
         assert math.fsum(s.net_usd for s in slices) == pytest.approx(m.net_pnl_usd, abs=1e-9)
     assert m.gross_pnl_usd - m.fees_usd + m.funding_usd == pytest.approx(m.net_pnl_usd, abs=1e-9)
     assert m.days_won + m.days_drawn + m.days_lost == m.days
-    for share in (m.psr, m.dsr, m.win_rate, m.exposure):
+    for share in (m.probabilistic_sharpe, m.deflated_sharpe, m.win_rate, m.exposure):
         assert share is None or 0.0 <= share <= 1.0
     assert m.max_drawdown_pct is not None and m.max_drawdown_pct <= 0.0
 

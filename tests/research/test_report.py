@@ -58,7 +58,8 @@ def test_json_holds_the_names_others_rely_on(written: ReportPaths) -> None:
     document = json.loads(written.json.read_text())
     names = """run_id digest trades start_equity_usd end_equity_usd net_pnl_usd gross_pnl_usd fees_usd funding_usd
         slippage_usd worst_trade_usd worst_day_usd min_reserve_usd refusals gaps sharpe sortino cagr calmar
-        max_drawdown_pct max_drawdown_usd profit_factor expectancy_usd expectancy_r sqn psr dsr pbo why_null"""
+        max_drawdown_pct max_drawdown_usd profit_factor expectancy_usd expectancy_r sqn
+        probabilistic_sharpe deflated_sharpe pbo why_null"""
     assert set(names.split()) <= set(document)
     assert document["trades"] == 150 and document["refusals"] == 64 and document["gaps"] == len(document["gap_list"])
 

@@ -47,7 +47,7 @@ def tiles(metrics: Metrics, manifest: Manifest) -> str:
         Tile("Max drawdown", wording.written(drop, "pct"), wording.written(metrics.max_drawdown_usd, "usd+"),
              _mood(drop)),
         Tile("Sharpe", wording.written(metrics.sharpe, "ratio"), f"95 %: {interval} · {metrics.days:,} days"),
-        Tile("Probability of skill", wording.written(metrics.dsr, "share"), f"deflated for "
+        Tile("Probability of skill", wording.written(metrics.deflated_sharpe, "share"), f"deflated for "
              f"{counted(metrics.trials, 'trial')}"),
         Tile("Trades", f"{metrics.trades:,}",
              f"{wording.written(metrics.win_rate, 'share')} won" if metrics.trades else "none was closed"),
