@@ -68,7 +68,7 @@ soak: $(VENV)/.dev
 	@$(BIN)/pytest -m soak
 
 bench: $(VENV)/.dev
-	@$(BIN)/trading-cli bench core
+	@$(BIN)/trading-cli bench core --write benchmarks/results.json
 
 peers: .venv-peers/.done
 	@echo "peers: ready in .venv-peers"

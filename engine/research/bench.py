@@ -7,14 +7,18 @@ loop is timed (not reading files or making blocks), as the peers' scripts do.
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import numba
 import numpy as np
 
 import engine
@@ -95,6 +99,24 @@ def bench_core(data_dir: Path | None, limits: Limits, simulation: SimulationMode
         progress(0.7, "peers")
         figures |= peers(quotes) if recorded else {"peers": "measured on recorded quotes only"}
     return {"hftbacktest_events_per_s": None, "nautilus_quotes_per_s": None} | figures
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures were measured on."""
+    names = [line for line in _cpu_info().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "cores": os.cpu_count() or 0,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "numba": numba.__version__,
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _cpu_info() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.is_file() else ""
 
 
 def _tape(path: Path, events: int, *, repeat: bool) -> Tape:
