@@ -201,7 +201,7 @@ def is_protected(s: Any, i: int) -> int:
     """0 where position `i` is flat, protected, leaving, in doubt, or dust the venue would not take."""
     p = s.positions[i]
     lots = abs(p.qty_lots)
-    if lots == 0 or (p.exit_reason != 0 and p.exit_tries > 1):  # the book was empty: tried again after a while
+    if lots == 0 or (p.exit_reason != 0 and p.exit_tries > 0):  # the book was empty: tried again after a while
         return 0
     if value_down(s.instruments[i], p.mark_ticks, lots) < s.instruments[i].min_notional_e8 * 1.01:
         return 0
