@@ -213,18 +213,20 @@ def _bars(
             if name not in index:
                 continue
             step = int(judged.step_ns[code])
-            laid = _laid(judged, code, instruments[index[name]], index[name], model)
-            laid = laid[(laid["ts_ns"] >= window[0]) & (laid["ts_ns"] + step <= window[1])]
-            if len(laid):
-                bars[total : total + len(laid)] = laid
-                stretches.append(_Stretch(index[name], total, total + len(laid), step))
-                total += len(laid)
+            laid = _lay(judged, code, instruments[index[name]], index[name], model, bars[total:])
+            first, last = np.searchsorted(laid["ts_ns"], (window[0], window[1] - step + 1)).tolist()
+            if first < last:
+                if first:
+                    laid[: last - first] = laid[first:last].copy()
+                stretches.append(_Stretch(index[name], total, total + last - first, step))
+                total += last - first
     bars = bars[:total]
     _refuse_overlap(bars, stretches, instruments)
     return bars, stretches
 
 
-def _laid(judged: Judged, code: int, instrument: Instrument, index: int, model: FeedModel) -> Array:
+def _lay(judged: Judged, code: int, instrument: Instrument, index: int, model: FeedModel, room: Array) -> Array:
+    """Lay one instrument's good candles into `room`; returns the part of it that was filled."""
     tick, lot = float(instrument.tick_size), float(instrument.lot_size * instrument.contract_size)
     unit = QUOTE_UNITS.get(legs(instrument.symbol)[1], 1.0)
     seed = zlib.crc32(f"{instrument.venue}:{instrument.symbol}".encode())
@@ -235,10 +237,11 @@ def _laid(judged: Judged, code: int, instrument: Instrument, index: int, model: 
     held = (highest <= _MOST * tick) & (lowest >= tick / 2) & (most <= _MOST * lot)
     judged.cause[start:end][~held & (judged.cause[start:end] == 0)] = TOO_LARGE
     good = judged.good(code)
-    ts, o, h, low, c, v = (judged.sheet.columns[n][good] for n in ("ts", "open", "high", "low", "close", "volume"))
-    bars: np.ndarray[Any, Any] = np.zeros(len(good), BAR)
-    lay_bars(ts, o, h, low, c, v, tick, lot, terms, index, seed, bars)
-    return bars
+    rows = slice(start, end) if len(good) == end - start else good  # all good: no copy
+    ts, o, h, low, c, v = (judged.sheet.columns[n][rows] for n in ("ts", "open", "high", "low", "close", "volume"))
+    laid = room[: len(ts)]
+    lay_bars(ts, o, h, low, c, v, tick, lot, terms, index, seed, laid)
+    return laid
 
 
 def _refuse_overlap(bars: Array, stretches: list[_Stretch], instruments: list[Instrument]) -> None:
@@ -258,8 +261,9 @@ def _lanes(bars: Array, stretches: list[_Stretch], ticks: int) -> _Lanes:
     orders: list[Array] = []
     done = 0
     for step in sorted({s.step_ns for s in stretches}):
-        rows = np.concatenate([np.arange(s.start, s.end, dtype=np.int32) for s in stretches if s.step_ns == step])
-        rows = rows[np.lexsort((bars["instrument"][rows], bars["ts_ns"][rows]))]
+        parts = sorted((s for s in stretches if s.step_ns == step), key=lambda s: s.instrument)
+        rows = np.concatenate([np.arange(s.start, s.end, dtype=np.int32) for s in parts])
+        rows = rows[np.argsort(bars["ts_ns"][rows], kind="stable")]  # ties stay in the order of instruments
         orders.append(rows)
         for number in range(POINTS):
             start.append(done)

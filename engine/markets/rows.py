@@ -88,6 +88,8 @@ class Judged:
 
     def counts(self) -> dict[str, int]:
         """Quarantined rows by cause name; causes without rows are left out."""
+        if not self.cause.any():
+            return {}
         found = np.bincount(self.cause, minlength=len(CAUSES) + 1)
         return {name: int(found[cause]) for cause, (name, _) in CAUSES.items() if found[cause]}
 
