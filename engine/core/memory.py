@@ -8,6 +8,7 @@ the time to compile by five: tried.)
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class FlatType(types.Type):  # type: ignore[misc]
 
     def __init__(self, name: str, fields: tuple[tuple[str, Any, int, int], ...]) -> None:
         self.fields = {field: (array, itemsize, place) for field, array, itemsize, place in fields}
-        super().__init__(name=f"Flat[{name}]({','.join(f'{f[0]}:{f[1]}' for f in fields)})")
+        layout = hashlib.blake2b(repr(fields).encode(), digest_size=8).hexdigest()
+        super().__init__(name=f"Flat_{name}_{layout}")  # short: it becomes part of every symbol's name
 
 
 class Flat:
