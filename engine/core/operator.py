@@ -12,7 +12,7 @@ from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
 from engine.core.output import emit
 from engine.core.portfolio import equity_e8, free_e8, note_free, refresh_at_stop
-from engine.core.risk import refit_day, watch_equity
+from engine.core.risk import judge_day, refit_day, watch_equity
 
 MAX_FILTERS = 5
 
@@ -32,12 +32,15 @@ def note_equity(s: Any, out: Any) -> None:
 
 @kernel
 def on_timer(s: Any, event: Any, out: Any) -> None:
-    """A timer is due: the hourly equity note, or an order that waited long enough."""
+    """A timer is due: the hourly equity note, the end of a run, or an order that waited long enough."""
     timer_id = event.timer_id
     if timer_id == timers.MARK_EQUITY:
         timers.arm(s, timer_id, (s.head[0].now_ns // timers.HOUR_NS + 1) * timers.HOUR_NS)
         watch_equity(s, out)
         note_equity(s, out)
+    elif timer_id == timers.JUDGE_DAY:
+        timers.arm(s, timer_id, timers.NEVER)
+        judge_day(s, out)
     elif timers.FIRST_ORDER_TIMER <= timer_id < timers.FIRST_ORDER_TIMER + POOL:
         timers.arm(s, timer_id, timers.NEVER)
         order = s.orders[timer_id - timers.FIRST_ORDER_TIMER]

@@ -270,18 +270,25 @@ def enforce_day(s: Any) -> None:
 
 
 @kernel
-def new_day(s: Any, out: Any) -> None:
-    """UTC midnight: yesterday's result is judged, the new day's limit is fixed, open risk is fitted to it."""
+def judge_day(s: Any, out: Any) -> None:
+    """Note a day that lost more than its limit, with the cause of the gap that did it. At midnight, and where
+    a run ends in mid-day."""
     head = s.head[0]
-    equity = equity_e8(s)
-    loss = head.day_start_e8 - equity
+    loss = head.day_start_e8 - equity_e8(s)
     if head.day_end_ns != 0 and loss > head.day_limit_e8:
         note = emit(s, out, GAP, NO_INSTRUMENT)
         note.reason = head.day_gap_reason if head.day_gap_reason != 0 else i64(reasons.GAP_BETWEEN_TICKS)
         note.loss_e8 = loss
         note.planned_e8 = head.day_limit_e8
     head.day_gap_reason = 0
+
+
+@kernel
+def new_day(s: Any, out: Any) -> None:
+    """UTC midnight: yesterday's result is judged, the new day's limit is fixed, open risk is fitted to it."""
+    head = s.head[0]
+    judge_day(s, out)
     head.day_end_ns = (head.now_ns // DAY_NS + 1) * DAY_NS
-    head.day_start_e8 = equity
+    head.day_start_e8 = equity_e8(s)
     head.day_limit_e8 = max(day_limit_e8(s), 0)
     enforce_day(s)

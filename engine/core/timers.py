@@ -9,7 +9,8 @@ from engine.core.compile import kernel
 SLOTS: Final = 320  # one an order slot, and the periodic ones
 NEVER: Final = 2**62
 
-MARK_EQUITY: Final = 0  # timer ids below 16 are periodic and own the slot of the same number
+MARK_EQUITY: Final = 0  # timer ids below 16 own the slot of the same number
+JUDGE_DAY: Final = 1  # told by whoever ends a run in mid-day
 FIRST_ORDER_TIMER: Final = 16  # id = 16 + order slot
 
 HOUR_NS: Final = 3_600_000_000_000

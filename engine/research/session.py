@@ -88,12 +88,12 @@ class Session:
             sink(entries)
 
     def _mark_the_end(self) -> None:
-        """Journal the final equity, so that a report ends where the run did."""
-        last = np.zeros(1, RECORD)
-        last[0].ts_ns = self.core.state.head[0].now_ns
-        last[0].kind = TIMER
-        last[0].instrument = NO_INSTRUMENT
-        last[0].timer_id = timers.MARK_EQUITY
+        """Journal the final equity and judge the unfinished day, so that a report ends where the run did."""
+        last = np.zeros(2, RECORD)
+        last["ts_ns"] = self.core.state.head[0].now_ns
+        last["kind"] = TIMER
+        last["instrument"] = NO_INSTRUMENT
+        last["timer_id"] = (timers.MARK_EQUITY, timers.JUDGE_DAY)
         inject(self.core.state, last, self._out)
         self._flush()
 

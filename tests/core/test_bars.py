@@ -107,7 +107,7 @@ def test_what_is_still_to_come_changes_nothing_before(name: str, future: str) ->
         before = int(STREAM.events["venue_ts_ns"][cut]) - 1
         entries = journal(strategies, market)
         if future == "cut off":
-            entries = entries[:-2]  # the mark that ends a session
+            entries = entries[:-3]  # the mark and the judgement that end a session
         seen = [e[: np.searchsorted(e["record"]["ts_ns"], before, "right")] for e in (full, entries)]
         if future == "cut off":
             assert len(seen[1]) > len(seen[0]) - 5, "all but what was on its way at the end"

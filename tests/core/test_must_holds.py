@@ -129,12 +129,16 @@ def check_losses(played: Played, limits: Limits) -> None:
     for trade in played.of(CLOSED):
         loss = trade["fees_e8"] - trade["gross_e8"] - trade["funding_e8"]
         assert loss <= limit or int(trade["trade_no"]) in listed
-    ends = {int(note["ts_ns"]) // DAY_NS for note in gaps[gaps["instrument"] == NO_INSTRUMENT]}
+    days = gaps[gaps["instrument"] == NO_INSTRUMENT]
+    ends = {int(note["ts_ns"]) // DAY_NS for note in days} | {int(note["ts_ns"]) for note in days}
     notes = played.of(EQUITY)
     midnights = notes[notes["ts_ns"] % DAY_NS == 0]
     for before, after in zip(midnights, midnights[1:], strict=False):
         loss = int(before["equity_e8"]) - int(after["equity_e8"])
         assert loss <= limits.day_loss_usd * 10**8 or int(after["ts_ns"]) // DAY_NS in ends
+    if len(midnights):  # the day the run ended in is judged too
+        loss = int(midnights[-1]["equity_e8"]) - int(notes[-1]["equity_e8"])
+        assert loss <= limits.day_loss_usd * 10**8 or int(notes[-1]["ts_ns"]) in ends
 
 
 @settings(max_examples=40, deadline=None)
