@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # PYTHON=/path/to/python overrides the search for the first Python >= 3.11.
 PYTHON ?=
+# make soak SECONDS=900: how long (the shell has a SECONDS of its own, so only one given to make counts)
+SECONDS_TO_SOAK := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600)
 
 help:
 	@echo "make setup   create $(VENV) with what the engine needs (no torch)"
@@ -65,7 +67,7 @@ test: lint
 	@echo "test: pytest" && $(BIN)/pytest -n 2 --dist loadfile -m "not soak"
 
 soak: $(VENV)/.dev
-	@$(BIN)/pytest -m soak
+	@SECONDS_TO_SOAK=$(SECONDS_TO_SOAK) $(BIN)/pytest -m soak -s
 
 bench: $(VENV)/.dev
 	@$(BIN)/trading-cli bench core --write benchmarks/results.json
