@@ -20,7 +20,7 @@ import numpy as np
 
 from engine.contracts.ledger import GapRow, Ledger, TradeRow
 from engine.contracts.runs import Manifest
-from engine.research import breakdown, equity, statistics
+from engine.research import breaches, breakdown, equity, statistics
 from engine.research.breakdown import Slice, iso
 from engine.research.statistics import Undefined
 from engine.research.verdict import judge
@@ -368,21 +368,4 @@ def _safety(sheet: Sheet, ledger: Ledger, manifest: Manifest, curve: equity.Curv
     sheet.put("refusals_by_source", dict(Counter(r.source for r in ledger.refusals).most_common()))
     sheet.put("gaps", len(ledger.gaps))
     sheet.put("gap_list", ledger.gaps)
-    sheet.put("unlisted_breaches", _unlisted(ledger, manifest, curve))
-
-
-def _unlisted(ledger: Ledger, manifest: Manifest, curve: equity.Curve) -> list[str]:
-    """Losses beyond a dollar limit that no gap row explains: there should be none."""
-    found: list[str] = []
-    limit = manifest.limits.get("trade_loss_usd")
-    explained = {gap.trade_no for gap in ledger.gaps}
-    for trade in ledger.trades:
-        if limit is not None and float(trade.net_usd) < -limit - 1e-9 and trade.trade_no not in explained:
-            found.append(f"trade {trade.trade_no} {trade.symbol} lost ${-trade.net_usd:.2f}, the limit is ${limit:.2f}")
-    daily = equity.daily(curve)
-    limit = manifest.limits.get("day_loss_usd")
-    dark = {gap.ts_ns // equity.DAY_NS * equity.DAY_NS for gap in ledger.gaps}
-    for day, pnl in zip(daily.day_ns.tolist(), daily.pnl_usd.tolist(), strict=True):
-        if limit is not None and pnl < -limit - 1e-9 and day not in dark:
-            found.append(f"{iso(day)[:10]} lost ${-pnl:.2f}, the day limit is ${limit:.2f}")
-    return found
+    sheet.put("unlisted_breaches", breaches.unlisted(ledger, manifest.limits, curve))

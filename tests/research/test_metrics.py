@@ -168,7 +168,8 @@ def test_a_late_listing_waits_as_cash() -> None:
 def test_losses_past_a_limit_need_a_gap() -> None:
     trades = [closed(1, "-12"), closed(2, "-11")]
     rows = marked((0, "1000"), (1, "977"))
-    assert of(book(trades, rows, [gap(1, 0.5), gap(2, 0.5)])).unlisted_breaches == []
+    day = msgspec.structs.replace(gap(0, 1), symbol="", loss_usd=D(23), planned_usd=D(20))
+    assert of(book(trades, rows, [gap(1, 0.5), gap(2, 0.5), day])).unlisted_breaches == []
     m = of(book(trades, rows))
     assert m.unlisted_breaches == [
         "trade 1 SOLUSDT lost $12.00, the limit is $10.00",
@@ -176,6 +177,34 @@ def test_losses_past_a_limit_need_a_gap() -> None:
         "2025-01-01 lost $23.00, the day limit is $20.00",
     ]
     assert sum("without a recorded gap" in warning for warning in m.warnings) == 3
+
+
+@pytest.mark.parametrize(("judged", "end"), [(1.0, 3.0), (0.5, 0.5), (1.0, 1.0)])
+def test_a_day_is_judged_at_the_midnight_after_it_or_where_the_run_ends(judged: float, end: float) -> None:
+    points = [(0.0, "1000"), (judged, "970"), (end, "970")]
+    row = msgspec.structs.replace(gap(0, judged), symbol="", loss_usd=D(30), planned_usd=D(20))
+    assert of(book([], marked(*points), [row])).unlisted_breaches == []
+    assert of(book([], marked(*points))).unlisted_breaches == ["2025-01-01 lost $30.00, the day limit is $20.00"]
+
+
+def test_a_gap_row_of_another_day_or_of_a_smaller_loss_explains_nothing() -> None:
+    rows = marked((0, "1000"), (1, "1000"), (2, "970"), (3, "970"))
+    row = msgspec.structs.replace(gap(0, 1), symbol="", loss_usd=D(30), planned_usd=D(20))
+    assert len(of(book([], rows, [row])).unlisted_breaches) == 1
+    smaller = msgspec.structs.replace(row, ts_ns=row.ts_ns + DAY_NS, loss_usd=D(25))
+    assert len(of(book([], rows, [smaller])).unlisted_breaches) == 1
+
+
+def test_the_tighter_of_dollars_and_per_cent_counts() -> None:
+    limits = {"trade_loss_usd": 10.0, "trade_loss_pct": 1.0, "day_loss_usd": 20.0, "day_loss_pct": 2.0}
+    run = msgspec.structs.replace(manifest(4, ["SOLUSDT"]), limits=limits)
+    trades = [closed(1, "-9.60", opened_ns=START_NS + DAY_NS + HOUR_NS)]
+    rows = marked((0, "1000"), (1, "950"), (2, "930.90"), (3, "930.90"))
+    assert measure(book(trades, rows), run, {}).unlisted_breaches == [
+        "trade 1 SOLUSDT lost $9.60, the limit is $9.50",
+        "2025-01-01 lost $50.00, the day limit is $20.00",
+        "2025-01-02 lost $19.10, the day limit is $19.00",
+    ]
 
 
 def test_implausible_results_are_flagged() -> None:
