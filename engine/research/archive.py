@@ -41,15 +41,32 @@ def find(home: Path, name: str) -> Path:
 def reopen(run_dir: Path) -> BacktestResult:
     """A finished run as `backtest.run` returned it, read back from its manifest, journal and market data.
 
-    Raises Fatal for a run that never finished, a damaged journal, or market data that changed since.
+    Raises Fatal for a run that never finished, a damaged journal or one whose end is missing, or market data that
+    changed since.
     """
     manifest = manifests.read(run_dir)
     if not manifest.digest:
         raise Fatal(f"{run_dir} never finished (its manifest has no digest); run the backtest again")
-    ledger = ledgers.fold(segments.read(run_dir), manifest.instruments, table.NAMES)
+    reading = segments.read(run_dir)
+    ledger = ledgers.fold(reading, manifest.instruments, table.NAMES)
+    _refuse_half(run_dir, manifest, reading.drain())
     closes = closes_of(same_market(manifest))
     metrics = measure(ledger, manifest, closes)
     return BacktestResult(run_dir=run_dir, manifest=manifest, ledger=ledger, metrics=metrics, closes=closes)
+
+
+def _refuse_half(run_dir: Path, manifest: Manifest, found: segments.Recovery) -> None:
+    """A journal that lost its end tells half a run, which must not pass for the whole."""
+    if found.torn_bytes:
+        fault = f"the last {found.torn_bytes} bytes of {found.segment} hold no whole frame ({found.torn_reason})"
+    elif not found.closed:
+        fault = f"{found.segment} ends without its closing mark"
+    elif found.last_seq is None or found.last_seq < manifest.events:
+        fault = f"it ends at event {found.last_seq}, the run had {manifest.events}"
+    else:
+        return
+    fix = "trading-cli replay shows what is missing; run the backtest again for a whole report"
+    raise Fatal(f"{run_dir}: the end of the journal is missing: {fault}; {fix}")
 
 
 def same_market(manifest: Manifest) -> Market:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine.journal import manifest as manifests
 from engine.journal import segments, snapshots
 from engine.markets.market import open_market
 from engine.markets.synthetic import synthesize
+from engine.research import archive
 from engine.research.backtest import BacktestRequest, BacktestResult, run
 from engine.research.replay import replay
 from engine.research.session import Session
@@ -90,6 +92,24 @@ def test_a_torn_tail_is_cut_made_again_and_said(market: Path, tmp_path: Path) ->
     assert result.torn_bytes > 0
     assert result.remade >= 0
     assert result.first_difference is None or result.first_difference["entry"] > 0
+
+
+def test_a_report_refuses_a_journal_that_lost_its_end(finished: BacktestResult, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.run_dir, copy)
+    assert archive.reopen(copy).ledger == finished.ledger
+    last = sorted((copy / segments.FOLDER).glob("*.keel"))[-1]
+    whole = last.read_bytes()
+    last.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(Fatal, match=r"copy: the end of the journal is missing: .* hold no whole frame.*replay"):
+        archive.reopen(copy)
+    segments.recover(copy)
+    with pytest.raises(Fatal, match="without its closing mark"):
+        archive.reopen(copy)
+    with segments.JournalWriter(copy, resume=True):
+        pass
+    with pytest.raises(Fatal, match=r"ends at event \d+, the run had \d+"):
+        archive.reopen(copy)
 
 
 def test_damage_is_refused_by_segment_and_offset(market: Path, tmp_path: Path) -> None:
