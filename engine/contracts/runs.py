@@ -10,13 +10,15 @@ from engine.contracts.instruments import Instrument
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One input file of a run. `sha256` is of the file's bytes: a changed file refuses to replay."""
+    """One input file of a run. `sha256` is of the file's bytes: a changed file refuses to replay. `wicks` are the
+    first few bars left out as absurd wicks, in words: symbol, time, prices."""
 
     path: str
     sha256: str
     kind: Literal["candles", "quotes", "trades", "funding", "synthetic"]
     rows: int
     quarantined: dict[str, int] = {}
+    wicks: list[str] = []
     seed: int | None = None
 
 

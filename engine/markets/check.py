@@ -43,7 +43,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`verdict`: good (every row), usable (bad rows are left out), refused (`fault` says why; nothing else is set)."""
+    """`verdict`: good (every row), usable (bad rows are left out), refused (`fault` says why; nothing else is
+    set where the file could not be read at all)."""
 
     path: str
     verdict: Literal["good", "usable", "refused"]
@@ -66,14 +67,16 @@ def check(path: Path) -> CheckReport:
     """Read and judge one file. Never raises for what is in the file: a refusal is a verdict."""
     try:
         judged = judge(read_sheet(Path(path)))
-    except BadData as fault:
-        return CheckReport(path=str(path), verdict="refused", fault=str(fault))
+    except BadData as refusal:
+        return CheckReport(path=str(path), verdict="refused", fault=str(refusal))
+    fault = judged.refusal()
     sheet, counts = judged.sheet, judged.counts()
     symbols = [_symbol(judged, code) for code in range(len(sheet.names))]
     seen = [s for s in symbols if s.to_ns]
     return CheckReport(
         path=str(path),
-        verdict="usable" if counts else "good",
+        verdict="refused" if fault else "usable" if counts else "good",
+        fault=fault,
         kind=sheet.kind,
         synthetic=sheet.seed is not None,
         rows=len(sheet.code),

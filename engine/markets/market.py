@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from engine.contracts.errors import BadInput
+from engine.contracts.errors import BadData, BadInput
 from engine.contracts.instruments import Instrument
 from engine.contracts.records import FUNDING, QUOTE, RECORD
 from engine.contracts.runs import Source
@@ -130,6 +130,7 @@ def open_market(
         raise BadInput("data: name at least one Parquet file")
     model = model or FeedModel()
     sheets = [judge(read_sheet(Path(path))) for path in paths]
+    _refuse_ruined(sheets)
     priced = sorted({n for j in sheets if j.sheet.kind != "funding" for n in _present(j)})
     if not priced:
         raise BadInput("data: only funding files were given; add the candles or ticks of the same symbols")
@@ -147,9 +148,16 @@ def _present(judged: Judged) -> set[Name]:
     return {judged.sheet.names[code] for code in good.tolist()}
 
 
+def _refuse_ruined(sheets: list[Judged]) -> None:
+    for judged in sheets:
+        if fault := judged.refusal():
+            raise BadData(fault)
+
+
 def _assemble(sheets: list[Judged], instruments: list[Instrument], model: FeedModel, window: tuple[int, int]) -> Market:
     index = {(i.venue, i.symbol): k for k, i in enumerate(instruments)}
     bars, stretches = _bars(sheets, instruments, index, model, window)
+    _refuse_ruined(sheets)  # again: only now is it known which numbers the instruments cannot hold
     ticks = tick_records([j for j in sheets if j.sheet.kind != "candles"], instruments, index, window)
     ends = [int(bars["ts_ns"][s.end - 1]) + s.step_ns for s in stretches]
     firsts = [int(bars["ts_ns"][s.start]) for s in stretches]
@@ -185,6 +193,7 @@ def _source(judged: Judged) -> Source:
         kind=sheet.kind if sheet.seed is None else "synthetic",
         rows=len(sheet.code),
         quarantined=judged.counts(),
+        wicks=judged.wicks(),
         seed=sheet.seed,
     )
 

@@ -6,16 +6,21 @@ Rules
   two following rows both contradict is itself the wrong one (else one stamp from the future would
   condemn the rest of the file). No price is ever judged by a later price.
 * A wick is absurd when the high (or low) lies further from open, close *and* the previous close than any real move
-  of such an instrument, and the price came straight back: the close is near the previous close. "Any real move"
-  is 15 % times the square root of the bar's minutes for majors and stablecoins (the 31,000 in a one-minute bar of
-  BTC/USDC at 26,000), and tenfold for small caps, which do fall 80 % and recover in five minutes
-  (FXS, 2025-02-03). A real collapse (OM, -76 % in an hour) does not come back and is kept. Data cleaning of a bad
-  print: inside its bar it uses the close, so the whole bar is dropped rather than repaired.
+  of such an instrument, and the price came straight back: the close is near the previous close. Inside its bar
+  a bad print moves the close of no other row, so the whole bar is dropped rather than repaired.
+  - Up, for majors and stablecoins, "any real move" is 15 % times the square root of the bar's minutes (the 31,000
+    in a one-minute bar of BTC/USDC at 26,000 is dropped).
+  - Down, majors crash too: a low is absurd only beyond -50 % within one bar of at most five minutes; in longer bars
+    no low is.
+  - Small caps need tenfold, up or down: they do fall 80 % and recover in five minutes (FXS, 2025-02-03).
+  A real collapse (OM, -76 % in an hour) does not come back and is kept. What was dropped is named in the run's
+  warnings: symbol, time and prices of the first few.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -65,8 +70,14 @@ CAUSES: Final[dict[int, tuple[str, str]]] = {
     TOO_LARGE: ("number_too_large", "a price or volume beyond what the instrument's ticks and lots can hold"),
 }
 
+MOST_BAD: Final = 0.1
+"""Share of a file's rows that may be bad; with more, what is left is no picture of the market."""
+
 _MAJOR_WICK: Final = 0.15  # of the price, in one minute
+_MAJOR_LOW: Final = 0.5  # of the price, lost in a bar of at most
+_CRASH_BAR_NS: Final = 300_000_000_000
 _ALT_WICK: Final = 10.0  # times the price
+_WICKS_NAMED: Final = 3
 _RETURNED: Final = 0.2  # the close is back within this share of the wick limit
 _LARGEST: Final = 1e15
 _SHORTEST_BAR_NS: Final = 1_000_000_000
@@ -93,6 +104,27 @@ class Judged:
         found = np.bincount(self.cause, minlength=len(CAUSES) + 1)
         return {name: int(found[cause]) for cause, (name, _) in CAUSES.items() if found[cause]}
 
+    def wicks(self) -> list[str]:
+        """The first few bars dropped as absurd wicks: symbol, time, prices."""
+        named: list[str] = []
+        for at in np.flatnonzero(self.cause == ABSURD_WICK)[:_WICKS_NAMED].tolist():
+            when = datetime.fromtimestamp(int(self.sheet.columns["ts"][at]) // 1_000_000_000, UTC)
+            low, high, close = (float(self.sheet.columns[name][at]) for name in ("low", "high", "close"))
+            name = ":".join(self.sheet.names[int(self.sheet.code[at])])
+            named.append(f"{name} {when:%Y-%m-%d %H:%M} UTC low {low:.8g} high {high:.8g} close {close:.8g}")
+        return named
+
+    def refusal(self) -> str:
+        """Why the file as a whole cannot be trusted: the share of bad rows and their causes; empty where it can."""
+        bad, rows = int(np.count_nonzero(self.cause)), len(self.cause)
+        if bad <= MOST_BAD * rows:
+            return ""
+        causes = ", ".join(f"{name} {count}" for name, count in self.counts().items())
+        return (
+            f"{self.sheet.path}: {bad} of {rows} rows are bad ({bad / rows:.1%}, at most {MOST_BAD:.0%} may be): "
+            f"{causes}; look at them with trading-cli data check {self.sheet.path}, then fetch the file again"
+        )
+
 
 def judge(sheet: Sheet) -> Judged:
     """Verdict on every row. Raises BadData where not one row is good, or bars are shorter than a second."""
@@ -103,7 +135,7 @@ def judge(sheet: Sheet) -> Judged:
     if sheet.kind == "candles":
         step_ns[:-1] = _bar_lengths(sheet)
         o, h, low, c, v = (columns[name] for name in ("open", "high", "low", "close", "volume"))
-        judge_candles(sheet.code, columns["ts"], o, h, low, c, v, step_ns, _wick_limits(sheet, step_ns), cause)
+        judge_candles(sheet.code, columns["ts"], o, h, low, c, v, step_ns, *_wick_limits(sheet, step_ns), cause)
     else:
         _judge_ticks(sheet, cause)
     if not (cause == GOOD).any():
@@ -131,14 +163,16 @@ def _commonest(values: Array, otherwise: int) -> int:
     return int(found[np.argmax(counts)]) if len(found) else otherwise
 
 
-def _wick_limits(sheet: Sheet, step_ns: Array) -> Array:
-    """Largest believable ln(wick / body) by code."""
-    limits = np.full(len(step_ns), np.log(_ALT_WICK))
+def _wick_limits(sheet: Sheet, step_ns: Array) -> tuple[Array, Array]:
+    """Largest believable ln(high / body) and ln(body / low) by code."""
+    up = np.full(len(step_ns), np.log(_ALT_WICK))
+    down = up.copy()
     for code, (_, symbol) in enumerate(sheet.names):
         if cluster(symbol) != "alt":
             minutes = max(step_ns[code] / 60e9, 1.0)
-            limits[code] = min(limits[code], np.log1p(_MAJOR_WICK) * np.sqrt(minutes))
-    return limits
+            up[code] = min(up[code], np.log1p(_MAJOR_WICK) * np.sqrt(minutes))
+            down[code] = -np.log1p(-_MAJOR_LOW) if step_ns[code] <= _CRASH_BAR_NS else np.inf
+    return up, down
 
 
 @kernel
@@ -183,7 +217,8 @@ def judge_candles(
     closes: Any,
     volumes: Any,
     step_ns: Any,
-    wick: Any,
+    wick_up: Any,
+    wick_down: Any,
     cause: Any,
 ) -> None:
     """Write the verdict of every bar into `cause` (rows grouped by code)."""
@@ -202,10 +237,10 @@ def judge_candles(
         if fault == GOOD and out_of_order(code, ts, i, last):
             fault = BACKWARD
         if fault == GOOD and before > 0:
-            wide = max(
-                np.log(highs[i] / max(opens[i], closes[i], before)), np.log(min(opens[i], closes[i], before) / lows[i])
-            )
-            if wide > wick[group] and abs(np.log(closes[i] / before)) < _RETURNED * wick[group]:
+            up = np.log(highs[i] / max(opens[i], closes[i], before))
+            down = np.log(min(opens[i], closes[i], before) / lows[i])
+            absurd = up > wick_up[group] or down > wick_down[group]
+            if absurd and abs(np.log(closes[i] / before)) < _RETURNED * wick_up[group]:
                 fault = ABSURD_WICK
         if fault != GOOD:
             cause[i] = fault

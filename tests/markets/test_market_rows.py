@@ -14,6 +14,7 @@ from candle_tables import START_MS, candles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.contracts.errors import BadData
 from engine.markets.check import check
 from engine.markets.files import read_sheet
 from engine.markets.market import open_market
@@ -75,6 +76,41 @@ def test_a_major_is_held_to_a_tighter_wick_than_a_small_cap(write: Write) -> Non
 
     assert report("BTC/USDT") == {"absurd_wick": 1}
     assert report("AXO/USDT") == {}
+
+
+@pytest.mark.parametrize(("step_ms", "low", "kept"), [
+    (60_000, 0.7, True), (300_000, 0.55, True), (300_000, 0.45, False), (900_000, 0.3, True),
+])  # fmt: skip
+def test_a_crash_of_a_major_is_kept_unless_it_halves_in_minutes(
+    step_ms: int, low: float, kept: bool, write: Write
+) -> None:
+    columns = candles(40, "BTC/USDT", step_ms=step_ms)
+    columns["low"][10] *= low
+    assert check(write(columns)).quarantined == ({} if kept else {"absurd_wick": 1})
+
+
+def test_dropped_wicks_are_named(write: Write) -> None:
+    columns = candles(40, "BTC/USDT", step_ms=60_000)
+    columns["high"][[10, 12, 14, 16]] = 31.0
+    source = open_market([write(columns)]).sources[0]
+    assert source.quarantined == {"absurd_wick": 4} and len(source.wicks) == 3
+    assert source.wicks[0].startswith("binance_spot:BTC/USDT 2025-01-01 00:10 UTC low 9.")
+    assert " high 31 close " in source.wicks[0]
+
+
+@pytest.mark.parametrize(("bad", "refused"), [(4, False), (5, True)])
+def test_a_file_with_more_than_a_tenth_of_bad_rows_is_refused(bad: int, refused: bool, write: Write) -> None:
+    columns = candles(40)
+    columns["close"][3 : 3 + bad] = NAN
+    path = write(columns)
+    report = check(path)
+    assert (report.verdict, report.quarantined) == ("refused" if refused else "usable", {"not_a_number": bad})
+    if refused:
+        said = r"market\.parquet: 5 of 40 rows are bad \(12\.5%.*: not_a_number 5; look .* trading-cli data check"
+        with pytest.raises(BadData, match=said):
+            open_market([path])
+    else:
+        assert open_market([path]).events == 36 * 4
 
 
 def test_gaps_are_counted_not_filled(write: Write) -> None:
@@ -140,7 +176,7 @@ _COLUMNS = st.sampled_from(["open", "high", "low", "close", "volume"])
 
 
 @settings(max_examples=40, deadline=None)
-@given(damage=st.dictionaries(st.integers(1, 58), st.tuples(_COLUMNS, _VALUES), max_size=25))
+@given(damage=st.dictionaries(st.integers(1, 58), st.tuples(_COLUMNS, _VALUES), max_size=6))
 def test_good_rows_survive_any_damage_to_others(
     damage: dict[int, tuple[str, float]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
