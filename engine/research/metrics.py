@@ -46,6 +46,8 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     to_time: str
     verdict: str
     warnings: list[str]
+    quarantined: dict[str, int]  # rows left out, by cause, over all sources
+    quarantined_rows: int
     # money
     start_equity_usd: float
     end_equity_usd: float
@@ -170,7 +172,7 @@ def measure(ledger: Ledger, manifest: Manifest, closes: equity.Closes, trials: i
     _trades(sheet, ledger, manifest, curve)
     _safety(sheet, ledger, manifest, curve)
     sheet.put("state_changes", [f"{iso(s.ts_ns)}: {s.before} to {s.after} ({s.reason})" for s in ledger.states])
-    verdict, warnings = judge(sheet.values)
+    verdict, warnings = judge(sheet.values, manifest)
     sheet.values |= {"verdict": verdict, "warnings": warnings, "why_null": dict(sorted(sheet.why_null.items()))}
     return Metrics(**sheet.values)
 
@@ -186,6 +188,8 @@ def _identity(sheet: Sheet, manifest: Manifest, curve: equity.Curve) -> None:
     sheet.put("grade", manifest.grade)
     sheet.put("simulated", manifest.simulated)
     sheet.put("synthetic", manifest.synthetic)
+    sheet.put("quarantined", dict(sum((Counter(source.quarantined) for source in manifest.sources), Counter())))
+    sheet.put("quarantined_rows", sum(sheet.values["quarantined"].values()))
     sheet.put("from_time", iso(begin))
     sheet.put("to_time", iso(end))
     sheet.put("span_days", (end - begin) / equity.DAY_NS)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Final
+
+from engine.contracts.runs import Manifest
 
 FEW_TRADES: Final = 30
 FEW_DAYS: Final = 30
+ON_SYNTHETIC: Final = "On synthetic data this says nothing about real markets."
 IMPLAUSIBLE_SHARPE: Final = 5.0
 IMPLAUSIBLE_PROFIT_FACTOR: Final = 10.0
 
@@ -33,9 +37,36 @@ def ratio(value: float) -> str:
     return f"−{text}" if value < 0 and text != "0.00" else text
 
 
-def judge(values: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """(verdict, warnings) from measured figures by name."""
-    return f"{_outcome(values)} {_evidence(values)}", _warnings(values)
+def judge(values: Mapping[str, Any], manifest: Manifest) -> tuple[str, list[str]]:
+    """(verdict, warnings) from measured figures by name and what the run was."""
+    evidence = ON_SYNTHETIC if values["synthetic"] else _evidence(values)
+    return f"{_outcome(values)} {evidence}", _premises(manifest) + _warnings(values)
+
+
+def _premises(manifest: Manifest) -> list[str]:
+    """What was wrong with the run before its first event."""
+    found: list[str] = []
+    reserve, held = reserve_usd(manifest.limits, manifest.capital_usd), manifest.capital_usd
+    if reserve >= held:
+        found.append(f"The reserve of {dollars(reserve)} leaves nothing to trade with: the capital is {dollars(held)}.")
+    for source in manifest.sources:
+        if source.quarantined:
+            causes = ", ".join(f"{name} {count:,}" for name, count in source.quarantined.items())
+            bad = sum(source.quarantined.values())
+            of = f"{bad:,} of {source.rows:,} rows were quarantined"
+            found.append(f"{of}: {causes} ({PurePath(source.path).name}).")
+        if source.wicks:
+            count = source.quarantined.get("absurd_wick", 0)
+            more = f" and {count - len(source.wicks):,} more" if count > len(source.wicks) else ""
+            found.append(
+                f"Bars dropped as absurd wicks: {'; '.join(source.wicks)}{more}. Was one of them a real crash?"
+            )
+    return found
+
+
+def reserve_usd(limits: Mapping[str, float], equity_usd: float) -> float:
+    """Cash that is never committed: the tighter (larger) of dollars and per cent."""
+    return max(limits.get("reserve_usd", 0.0), limits.get("reserve_pct", 0.0) / 100 * equity_usd)
 
 
 def _outcome(values: Mapping[str, Any]) -> str:

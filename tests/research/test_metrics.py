@@ -16,6 +16,7 @@ from hypothesis import strategies as hs
 from sample_run import DAY_NS, HOUR_NS, START_NS, empty, fills, manifest, sample
 
 from engine.contracts.ledger import EquityRow, GapRow, Ledger, TradeRow
+from engine.contracts.runs import Source
 from engine.research import breakdown, equity
 from engine.research.metrics import Metrics, measure
 from engine.research.report.render import as_json
@@ -300,3 +301,36 @@ def test_exit_reasons_use_the_words_traders_know() -> None:
     assert [breakdown.exit_word(w) for w in ("TRAILING_STOP", "TIME_STOP", "END_OF_DATA", "NEW_ONE")] == [
         "trailing_stop_loss", "time_limit", "force_exit: end of data", "new_one",
     ]  # fmt: skip
+
+
+def test_quarantined_rows_and_dropped_wicks_are_told_first() -> None:
+    bad = Source(
+        path="data/a.parquet", sha256="00", kind="candles", rows=300, quarantined={"not_a_number": 1, "absurd_wick": 5},
+        wicks=["binance:BTC/USDT 2025-01-01 00:10 UTC low 9 high 31 close 10"],
+    )  # fmt: skip
+    other = msgspec.structs.replace(bad, path="b.parquet", quarantined={"absurd_wick": 1})
+    run = msgspec.structs.replace(manifest(4, ["SOLUSDT"]), sources=[bad, other])
+    m = measure(book(TRADES, marked((0, "1000"), (1, "1004"))), run, {})
+    assert (m.quarantined, m.quarantined_rows) == ({"not_a_number": 1, "absurd_wick": 6}, 7)
+    assert m.warnings[0] == "6 of 300 rows were quarantined: not_a_number 1, absurd_wick 5 (a.parquet)."
+    assert m.warnings[1].startswith("Bars dropped as absurd wicks: binance:BTC/USDT 2025-01-01 00:10")
+    assert " and 4 more" in m.warnings[1] and "and" not in m.warnings[3].split("close 10")[1]
+
+
+@pytest.mark.parametrize(("capital", "share", "told"), [(200.0, 0.0, True), (201.0, 0.0, False), (1000.0, 99.0, False)])
+def test_a_reserve_that_takes_all_capital_is_told(capital: float, share: float, told: bool) -> None:
+    limits = {"reserve_usd": 200.0, "reserve_pct": share}
+    run = msgspec.structs.replace(manifest(4, ["SOLUSDT"]), limits=limits, capital_usd=capital)
+    warnings = measure(empty()[0], run, {}).warnings
+    said = "The reserve of $200.00 leaves nothing to trade with: the capital is $200.00."
+    assert (said in warnings) is told
+
+
+def test_synthetic_markets_are_evidence_of_nothing() -> None:
+    points = [(day, str(1000 + 10 * day + 4 * (day % 2))) for day in range(200)]
+    ledger = book([closed(i, "10") for i in range(40)], marked(*points))
+    real = measure(ledger, msgspec.structs.replace(manifest(4, ["SOLUSDT"]), synthetic=False), {})
+    assert "The evidence favours it" in real.verdict
+    made = measure(ledger, manifest(4, ["SOLUSDT"]), {})
+    assert made.verdict.endswith(" On synthetic data this says nothing about real markets.")
+    assert "evidence" not in made.verdict
