@@ -22,6 +22,7 @@ from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
 from engine.journal.segments import JournalWriter
 from engine.markets.market import FeedModel, Market, open_market
+from engine.research.breakdown import labels
 from engine.research.metrics import Metrics, measure
 from engine.research.session import Session, compile_replay, run_digest
 from engine.simulation.venue import SimulationModel
@@ -134,8 +135,9 @@ def default_timeframes(grade: str, closes: Closes) -> tuple[int, ...]:
 
 
 def closes_of(market: Market) -> Closes:
-    """Last prices by symbol, for charts and buy-and-hold."""
-    return {one.symbol: market.closes(i) for i, one in enumerate(market.instruments)}
+    """Last prices by what a report calls the symbol (`breakdown.labels`), for charts and buy-and-hold."""
+    names = labels(market.instruments)
+    return {names[one.venue, one.symbol]: market.closes(i) for i, one in enumerate(market.instruments)}
 
 
 def _session(
@@ -180,7 +182,7 @@ def _manifest(request: BacktestRequest, market: Market, timeframes: list[int]) -
         simulation=_assumptions(request.simulation) | _assumptions(request.feed),
         timeframes_s=timeframes,
         sources=market.sources,
-        symbols=[one.symbol for one in market.instruments],
+        symbols=list(labels(market.instruments).values()),
         from_ns=market.from_ns,
         to_ns=market.to_ns,
         grade=market.grade,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from engine.contracts.instruments import Instrument
 from engine.contracts.ledger import FillRow, TradeRow
 from engine.research.statistics import Undefined
 
@@ -75,9 +77,23 @@ def _grouped(trades: Sequence[TradeRow], key: Callable[[TradeRow], str]) -> list
     return [_slice(name, members) for name, members in groups.items()]
 
 
-def by_symbol(trades: Sequence[TradeRow]) -> list[Slice]:
-    """Best net first."""
-    return sorted(_grouped(trades, lambda t: t.symbol), key=lambda s: (-s.net_usd, s.key))
+def labels(instruments: Sequence[Instrument]) -> dict[tuple[str, str], str]:
+    """(venue, symbol) -> what a report calls it: the symbol, or ``venue:symbol`` where several venues have it."""
+    venues = Counter(one.symbol for one in instruments)
+    return {
+        (one.venue, one.symbol): one.symbol if venues[one.symbol] == 1 else f"{one.venue}:{one.symbol}"
+        for one in instruments
+    }
+
+
+def label(names: Mapping[tuple[str, str], str], row: TradeRow | FillRow) -> str:
+    """What the report calls the instrument of `row`, by `labels`."""
+    return names.get((row.venue, row.symbol), row.symbol)
+
+
+def by_symbol(trades: Sequence[TradeRow], names: Mapping[tuple[str, str], str]) -> list[Slice]:
+    """By `labels`, best net first."""
+    return sorted(_grouped(trades, lambda t: label(names, t)), key=lambda s: (-s.net_usd, s.key))
 
 
 def by_strategy(trades: Sequence[TradeRow]) -> list[Slice]:

@@ -13,7 +13,7 @@ from engine.contracts.ledger import EquityRow
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 Closes = Mapping[str, tuple[Times, Floats]]
-"""symbol -> (int64 ns UTC ascending, price in quote units), equally long."""
+"""symbol (see `breakdown.labels`) -> (int64 ns UTC ascending, price in quote units), equally long."""
 
 DAY_NS: Final = 86_400_000_000_000
 NO_TIMES: Final[Times] = np.empty(0, dtype=np.int64)

@@ -216,7 +216,9 @@ def _money(sheet: Sheet, ledger: Ledger, manifest: Manifest) -> None:
     sheet.put("funding_usd", float(funding))
     sheet.put("slippage_usd", float(_total([t.slippage_usd for t in trades])))
     sheet.put("open_pnl_usd", float(open_pnl))
-    sheet.put("open_positions", [f"{symbol} {qty:f} since {iso(since)}" for (_, symbol), (qty, since) in held.items()])
+    names = breakdown.labels(manifest.instruments)
+    told = [f"{names.get(key, key[1])} {qty:f} since {iso(since)}" for key, (qty, since) in held.items()]
+    sheet.put("open_positions", told)
     sheet.put("balances", adds_up and abs(start + net + open_pnl - end) <= CENT_E8)
     sheet.put("return_pct", float((end / start - 1) * 100) if start > 0 else 0.0)
 
@@ -233,8 +235,9 @@ def _benchmarks(sheet: Sheet, manifest: Manifest, closes: equity.Closes, curve: 
 
 
 def taker_fees(manifest: Manifest) -> dict[str, float]:
-    """symbol -> taker fee as a fraction: what buy-and-hold pays a side."""
-    return {instrument.symbol: float(instrument.taker_fee) for instrument in manifest.instruments}
+    """symbol (`breakdown.labels`) -> taker fee as a fraction: what buy-and-hold pays a side."""
+    names = breakdown.labels(manifest.instruments)
+    return {names[one.venue, one.symbol]: float(one.taker_fee) for one in manifest.instruments}
 
 
 def _returns(sheet: Sheet, curve: equity.Curve, trials: int) -> None:
@@ -326,20 +329,21 @@ def _trades(sheet: Sheet, ledger: Ledger, manifest: Manifest, curve: equity.Curv
     sheet.work_out("avg_duration_s", breakdown.average, [s for s, _ in seconds], NO_TRADES)
     sheet.work_out("avg_duration_winners_s", breakdown.average, [s for s, n in seconds if n > 0], "no winning trade")
     sheet.work_out("avg_duration_losers_s", breakdown.average, [s for s, n in seconds if n < 0], "no losing trade")
-    _extremes(sheet, trades)
+    names = breakdown.labels(manifest.instruments)
+    _extremes(sheet, trades, names)
     _activity(sheet, ledger, manifest, curve)
-    sheet.put("by_symbol", breakdown.by_symbol(trades))
+    sheet.put("by_symbol", breakdown.by_symbol(trades, names))
     sheet.put("by_strategy", breakdown.by_strategy(trades))
     sheet.put("by_hour", breakdown.by_hour(trades))
     sheet.put("by_exit_reason", breakdown.by_exit_reason(trades))
 
 
-def _extremes(sheet: Sheet, trades: Sequence[TradeRow]) -> None:
-    pairs = breakdown.by_symbol(trades)
+def _extremes(sheet: Sheet, trades: Sequence[TradeRow], names: dict[tuple[str, str], str]) -> None:
+    pairs = breakdown.by_symbol(trades, names)
     best = max(trades, key=lambda t: t.net_usd, default=None)
     worst = min(trades, key=lambda t: t.net_usd, default=None)
     for name, trade in (("best_trade", best), ("worst_trade", worst)):
-        sheet.put(name, f"#{trade.trade_no} {trade.symbol}" if trade else None, NO_TRADES)
+        sheet.put(name, f"#{trade.trade_no} {breakdown.label(names, trade)}" if trade else None, NO_TRADES)
         sheet.put(f"{name}_usd", float(trade.net_usd) if trade else None, NO_TRADES)
     for name, at in (("best_pair", 0), ("worst_pair", -1)):
         sheet.put(name, pairs[at].key if pairs else None, NO_TRADES)

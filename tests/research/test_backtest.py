@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -177,6 +178,21 @@ def test_the_future_changes_nothing_before_it(market: Path, finished: BacktestRe
     assert len(before) > 5
     window = run(BacktestRequest(strategy="momentum", data=[market], home=tmp_path, to_ns=int(cut.timestamp() * 1e9)))
     assert wanted_before(window, then) == before
+
+
+def test_one_symbol_on_two_venues_is_told_apart(tmp_path: Path) -> None:
+    whole = pq.read_table(synthesize(tmp_path / "one.parquet", seed=3, days=3))
+    one = whole.filter(pc.equal(whole["symbol"], whole["symbol"][0]))
+    other = one.set_column(0, "venue", pa.array(["elsewhere"] * one.num_rows))
+    for name in ("open", "high", "low", "close"):
+        doubled = pc.multiply(other[name], 2.0)
+        other = other.set_column(other.schema.get_field_index(name), name, doubled)
+    pq.write_table(pa.concat_tables([one, other.cast(one.schema)]), tmp_path / "two.parquet")
+    done = run(BacktestRequest(strategy="crossover", data=[tmp_path / "two.parquet"], home=tmp_path))
+    assert done.manifest.symbols == sorted(done.closes) and len(done.closes) == 2
+    here, there = (done.closes[name][1] for name in done.manifest.symbols)
+    assert there / here == pytest.approx(2.0) or here / there == pytest.approx(2.0)
+    assert archive.reopen(done.run_dir).metrics == done.metrics
 
 
 def test_nothing_fills_on_the_event_that_caused_it(finished: BacktestResult) -> None:

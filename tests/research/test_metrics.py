@@ -19,6 +19,7 @@ from engine.contracts.ledger import EquityRow, GapRow, Ledger, TradeRow
 from engine.contracts.runs import Source
 from engine.research import breakdown, equity
 from engine.research.metrics import Metrics, measure
+from engine.research.report.figures import price_charts
 from engine.research.report.render import as_json
 
 D = Decimal
@@ -334,3 +335,22 @@ def test_synthetic_markets_are_evidence_of_nothing() -> None:
     made = measure(ledger, manifest(4, ["SOLUSDT"]), {})
     assert made.verdict.endswith(" On synthetic data this says nothing about real markets.")
     assert "evidence" not in made.verdict
+
+
+def test_one_symbol_on_two_venues_stays_two() -> None:
+    run = empty()[1]
+    here = run.instruments[0]
+    there = msgspec.structs.replace(here, venue="bitget", taker_fee=D("0.01"))
+    run = msgspec.structs.replace(run, instruments=[here, there], symbols=["binance:SOLUSDT", "bitget:SOLUSDT"])
+    ts = START_NS + np.arange(2, dtype=np.int64) * DAY_NS
+    closes = {"binance:SOLUSDT": (ts, np.array([10.0, 11.0])), "bitget:SOLUSDT": (ts, np.array([10.0, 20.0]))}
+    ledger = book([closed(1, "4"), closed(2, "-2", venue="bitget")], marked((0, "1000"), (1, "1002")))
+    m = measure(ledger, run, closes)
+    assert m.market_change_pct == pytest.approx(55.0)
+    assert m.buy_and_hold_pct == pytest.approx((1.1 * 0.999**2 + 2 * 0.99**2) / 2 * 100 - 100)
+    assert [(s.key, s.net_usd) for s in m.by_symbol] == [("binance:SOLUSDT", 4.0), ("bitget:SOLUSDT", -2.0)]
+    assert (m.best_trade, m.worst_trade) == ("#1 binance:SOLUSDT", "#2 bitget:SOLUSDT")
+    charts = price_charts(ledger, run, closes)
+    assert {name: chart["data"][0]["y"] for name, chart in charts.items()} == {
+        "binance:SOLUSDT": [10.0, 11.0], "bitget:SOLUSDT": [10.0, 20.0],
+    }  # fmt: skip

@@ -115,8 +115,8 @@ def test_an_empty_run_is_told_in_plain_words(rows: int, tmp_path: Path) -> None:
 
 
 def test_charts_are_bounded_on_a_long_run() -> None:
-    ledger, _, closes = sample(count=300, days=90)
-    charts = figures.price_charts(ledger, closes)
+    ledger, run, closes = sample(count=300, days=90)
+    charts = figures.price_charts(ledger, run, closes)
     assert 0 < len(charts) <= figures.PRICE_SYMBOLS
     for chart in charts.values():
         assert all(len(trace["x"]) <= figures.PRICE_POINTS for trace in chart["data"])

@@ -174,12 +174,14 @@ def multiples_chart(trades: Sequence[TradeRow]) -> Chart:
     return {"data": [bars], "layout": {"xaxis": {"ticksuffix": " R"}, "yaxis": {"title": title}, "bargap": 0.08}}
 
 
-def price_charts(ledger: Ledger, closes: equity.Closes) -> dict[str, Chart]:
+def price_charts(ledger: Ledger, manifest: Manifest, closes: equity.Closes) -> dict[str, Chart]:
     """Price with entries, exits and stops for the symbols traded most, most trades first."""
-    slices = sorted(breakdown.by_symbol(ledger.trades), key=lambda s: (-s.trades, s.key))
+    names = breakdown.labels(manifest.instruments)
+    slices = sorted(breakdown.by_symbol(ledger.trades, names), key=lambda s: (-s.trades, s.key))
     charts = {}
     for found in [s for s in slices if s.key in closes and len(closes[s.key][0])][:PRICE_SYMBOLS]:
-        charts[found.key] = _price_chart([t for t in ledger.trades if t.symbol == found.key], *closes[found.key])
+        mine = [trade for trade in ledger.trades if breakdown.label(names, trade) == found.key]
+        charts[found.key] = _price_chart(mine, *closes[found.key])
     return charts
 
 

@@ -10,6 +10,7 @@ import msgspec
 from engine.contracts.ledger import Ledger
 from engine.contracts.runs import Manifest
 from engine.research import equity
+from engine.research.breakdown import labels
 from engine.research.metrics import Metrics
 from engine.research.report import figures, sections, wording
 from engine.research.report.sections import esc
@@ -66,8 +67,9 @@ def _payload(metrics: Metrics, ledger: Ledger, manifest: Manifest, closes: equit
         "hours": figures.hours_chart(metrics.by_hour if metrics.trades else []),
         "multiples": figures.multiples_chart(ledger.trades),
     }
-    prices = figures.price_charts(ledger, closes)
-    return {"charts": charts, "prices": prices, "trades": sections.trade_rows(ledger.trades)}
+    prices = figures.price_charts(ledger, manifest, closes)
+    rows = sections.trade_rows(ledger.trades, labels(manifest.instruments))
+    return {"charts": charts, "prices": prices, "trades": rows}
 
 
 def _header(metrics: Metrics, manifest: Manifest) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
 
 from engine.contracts.ledger import GapRow, TradeRow
 from engine.contracts.runs import Manifest
-from engine.research.breakdown import Slice, exit_word, iso
+from engine.research.breakdown import Slice, exit_word, iso, label
 from engine.research.metrics import Metrics
 from engine.research.report import wording
 from engine.research.verdict import counted, dollars, percent, ratio
@@ -182,12 +182,12 @@ def _span(values: Sequence[float]) -> str:
     return ends if len(values) == 1 else f"{ends} to {wording.number(values[-1])} %"
 
 
-def trade_rows(trades: Sequence[TradeRow]) -> list[list[Any]]:
+def trade_rows(trades: Sequence[TradeRow], names: Mapping[tuple[str, str], str]) -> list[list[Any]]:
     """One list a trade for the page's script: [no, symbol, side, opened s, held s, entry, exit, stop, qty, gross,
     fees, funding, net, r, exit reason, slippage]; the latest `TRADES_SHOWN` by closing time."""
     latest = sorted(trades, key=lambda t: (t.closed_ns, t.trade_no))[-TRADES_SHOWN:]
     return [
-        [t.trade_no, t.symbol, t.side, t.opened_ns // 10**9, (t.closed_ns - t.opened_ns) // 10**9,
+        [t.trade_no, label(names, t), t.side, t.opened_ns // 10**9, (t.closed_ns - t.opened_ns) // 10**9,
          f"{t.entry_price.normalize():f}", f"{t.exit_price.normalize():f}", f"{t.stop_price.normalize():f}",
          f"{t.qty.normalize():f}", _cents(t.gross_usd), _cents(t.fees_usd), _cents(t.funding_usd), _cents(t.net_usd),
          None if t.r_multiple is None or t.r_multiple != t.r_multiple else round(t.r_multiple, 2),
