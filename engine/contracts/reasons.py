@@ -54,6 +54,8 @@ END_OF_DATA: Final = 110
 ENTRY_SIGNAL: Final = 111
 ENTRY_TIMEOUT: Final = 112
 FORCE_EXIT: Final = 113
+FUNDING_EXIT: Final = 114
+RESERVE_EXIT: Final = 115
 
 # --- venue rejections -------------------------------------------------------------------------
 PRICE_FILTER: Final = 200
@@ -89,6 +91,7 @@ GAP_THIN_BOOK: Final = 402
 GAP_FUNDING: Final = 403
 GAP_LIQUIDATION: Final = 404
 GAP_INSIDE_CANDLE: Final = 405
+GAP_EXIT_COST: Final = 406
 
 # --- protocol violations ----------------------------------------------------------------------
 NO_SUCH_TRANSITION: Final = 500

@@ -151,7 +151,7 @@ POST_ONLY: Final = 2
 MAKER: Final = 1  # fills
 FEE_IN_BASE: Final = 2  # fills: fee_e8 is in 1e-8 base units, not USD
 FORCED: Final = 4  # fills: liquidation or venue close, no order of ours
-JUMP: Final = 8  # path points: the price did not move continuously from the previous point
+JUMP: Final = 8  # path points, and fills on them: the price did not move continuously from the previous point
 LAST: Final = 16  # depth: last level of the batch; path: last point of its candle
 CORRECTION: Final = 32  # balances: the venue says so (reconciliation), not a deposit
 

@@ -10,12 +10,14 @@ from engine.contracts.records import (
     CANCEL_REJECT,
     FILL,
     FORCED,
+    LIMIT_ORDER,
     ORDER_ACK,
     ORDER_EXPIRED,
     ORDER_REJECT,
     ORDER_TRIGGERED,
     ORDER_UNKNOWN,
     ROLE_ENTRY,
+    ROLE_EXIT,
     ROLE_STOP,
 )
 from engine.core import life, trades
@@ -25,6 +27,7 @@ from engine.core.orders import find, is_working, loss_at_stop, move, release, vi
 from engine.core.portfolio import fold_fill
 from engine.core.risk import enforce_day, watch_equity
 
+TARGET_PAUSE_NS = 5_000_000_000
 
 @kernel
 def order_event(s: Any, event: Any, out: Any) -> None:
@@ -55,6 +58,8 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         move(s, out, event.client_id, life.RAN_OUT)
         if order.role == ROLE_STOP and (order.filled_lots > 0 or event.reason == reasons.NO_LIQUIDITY):
             _stopped_out(s, order)  # triggered, but nobody took the rest
+        elif order.role == ROLE_EXIT and order.order_type == LIMIT_ORDER:
+            _keep_for_later(s, order)
     elif kind == ORDER_UNKNOWN:
         move(s, out, event.client_id, life.IN_DOUBT)
     elif kind == ORDER_TRIGGERED:
@@ -74,6 +79,17 @@ def _after_reject(s: Any, order: Any, reason: int) -> None:
         older = find(s, order.replaces)
         if older >= 0 and is_working(s.orders[older]) and s.orders[older].role == ROLE_STOP:
             p.stop_id = order.replaces
+
+
+@kernel
+def _keep_for_later(s: Any, order: Any) -> None:
+    """The price left the target before our order came: no exit after all, the stop stands again."""
+    p = s.positions[order.instrument]
+    if p.exit_reason == reasons.TAKE_PROFIT:
+        p.exit_reason = 0
+        p.exit_tries = 0
+        p.exit_after_ns = 0
+        p.target_after_ns = s.head[0].now_ns + TARGET_PAUSE_NS
 
 
 @kernel

@@ -5,29 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from engine.contracts import reasons
-from engine.contracts.records import EQUITY, NO_INSTRUMENT
+from engine.contracts.records import NO_INSTRUMENT
 from engine.core import timers
 from engine.core.compile import kernel
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
-from engine.core.output import emit
-from engine.core.portfolio import equity_e8, free_e8, note_free, refresh_at_stop
+from engine.core.portfolio import equity_e8, note_equity, note_free, refresh_at_stop
 from engine.core.risk import judge_day, refit_day, watch_equity
 
 MAX_FILTERS = 5
-
-
-@kernel
-def note_equity(s: Any, out: Any) -> None:
-    """Journal where the account stands; `free_e8` is the least there was since the note before."""
-    head = s.head[0]
-    note = emit(s, out, EQUITY, NO_INSTRUMENT)
-    note.equity_e8 = equity_e8(s)
-    note.cash_e8 = head.cash_e8
-    note.free_e8 = head.min_free_e8
-    head.min_free_e8 = free_e8(s)
-    note.day_pnl_e8 = equity_e8(s) - head.day_start_e8
-    note.open_risk_e8 = head.unrealised_e8 - head.at_stops_e8
 
 
 @kernel

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.records import FEE_IN_BASE
+from engine.contracts.records import EQUITY, FEE_IN_BASE, NO_INSTRUMENT
 from engine.core.compile import kernel
 from engine.core.money import fee_up, fits, share_up, value_down, value_up
+from engine.core.output import emit
 
 POSITION: Final = np.dtype(
     (
@@ -32,6 +33,7 @@ POSITION: Final = np.dtype(
                 "at_stop_e8",  # open P&L if the stop were hit now, slippage and exit fee included
                 "stop_ticks",  # where the protective stop should be; 0: none known
                 "target_ticks",  # take-profit, 0: none
+                "target_after_ns",  # not tried again before
                 "best_ticks",  # best mark since the entry
                 "strategy",
                 "trade_no",
@@ -92,6 +94,19 @@ def note_free(s: Any) -> None:
     """Remember the least free cash: the proof that the reserve was never touched."""
     head = s.head[0]
     head.min_free_e8 = min(head.min_free_e8, free_e8(s))
+
+
+@kernel
+def note_equity(s: Any, out: Any) -> None:
+    """Journal where the account stands; `free_e8` is the least there was since the note before."""
+    head = s.head[0]
+    note = emit(s, out, EQUITY, NO_INSTRUMENT)
+    note.equity_e8 = equity_e8(s)
+    note.cash_e8 = head.cash_e8
+    note.free_e8 = head.min_free_e8
+    head.min_free_e8 = free_e8(s)
+    note.day_pnl_e8 = equity_e8(s) - head.day_start_e8
+    note.open_risk_e8 = head.unrealised_e8 - head.at_stops_e8
 
 
 @kernel

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from engine.contracts import reasons
-from engine.contracts.records import GTC, IOC, MARKET, REDUCE_ONLY, ROLE_EXIT, ROLE_STOP, STOP_MARKET
+from engine.contracts.records import GTC, IOC, LIMIT_ORDER, MARKET, REDUCE_ONLY, ROLE_EXIT, ROLE_STOP, STOP_MARKET
 from engine.core import life
 from engine.core.compile import kernel
 from engine.core.money import value_down
 from engine.core.orders import cancel, find, is_working, place
-from engine.core.portfolio import refresh_at_stop
+from engine.core.portfolio import free_e8, refresh_at_stop
+from engine.core.risk import funding_buffer_e8, reserve_e8
 
 SECOND_NS = 1_000_000_000
 MAX_STOP_TRIES = 3
@@ -42,6 +43,27 @@ def tighten_stop(s: Any, i: int, stop_ticks: int) -> bool:
 
 
 @kernel
+def cover_funding(s: Any, i: int) -> None:
+    """Funding paid is part of a trade's loss and comes out of free cash: the stop moves up by what was paid, and
+    a position whose next payment could reach the reserve leaves."""
+    p = s.positions[i]
+    if p.qty_lots == 0 or p.stop_ticks <= 0:
+        return
+    if free_e8(s) < reserve_e8(s) + funding_buffer_e8(s) and p.funding_e8 < 0:
+        want_exit(s, i, reasons.RESERVE_EXIT)
+    missing = p.fees_e8 - p.gross_e8 - p.funding_e8 - p.at_stop_e8 - p.limit_e8
+    if missing <= 0:
+        return
+    instrument = s.instruments[i]
+    per_tick = float(instrument.value_num) * abs(p.qty_lots) / instrument.value_den
+    closer = int(1.02 * missing / per_tick) + 2  # slippage and the exit fee move with the stop
+    if closer < p.mark_ticks:
+        tighten_stop(s, i, p.stop_ticks + p.side * closer)
+    if closer >= p.mark_ticks or (p.mark_ticks - p.stop_ticks) * p.side <= 0:
+        want_exit(s, i, reasons.FUNDING_EXIT)
+
+
+@kernel
 def supervise(s: Any, out: Any, i: int) -> None:
     """Bring the venue's orders for an instrument in line with the position."""
     p = s.positions[i]
@@ -49,16 +71,17 @@ def supervise(s: Any, out: Any, i: int) -> None:
         if p.stop_id != 0:
             cancel(s, out, p.stop_id, reasons.EXIT_SIGNAL)
         return
-    if p.target_ticks != 0 and (p.mark_ticks - p.target_ticks) * p.side >= 0:
+    due = s.head[0].now_ns >= p.target_after_ns
+    if p.target_ticks != 0 and due and (p.mark_ticks - p.target_ticks) * p.side >= 0:
         want_exit(s, i, reasons.TAKE_PROFIT)
     if s.head[0].flattening != 0:
         want_exit(s, i, reasons.EMERGENCY_EXIT)
     if p.exit_reason == 0 and (p.stop_ticks <= 0 or p.stop_tries >= MAX_STOP_TRIES):
         p.exit_reason = reasons.NAKED_POSITION
+    if p.exit_reason == 0:
+        _keep_stop(s, out, i)
     if p.exit_reason != 0:
         _leave(s, out, i)
-    else:
-        _keep_stop(s, out, i)
 
 
 @kernel
@@ -69,6 +92,14 @@ def _replaceable(s: Any, client_id: int) -> int:
         return 0
     status = s.orders[slot].status
     return client_id if status == life.ACCEPTED or status == life.PARTIAL else -1
+
+
+@kernel
+def too_small(s: Any, i: int, ticks: int) -> bool:
+    """True where the venue would not take an order for the position at this price (reduce-only perpetuals excepted)."""
+    instrument = s.instruments[i]
+    lots = abs(s.positions[i].qty_lots)
+    return instrument.is_perp == 0 and value_down(instrument, ticks, lots) < instrument.min_notional_e8
 
 
 @kernel
@@ -88,14 +119,15 @@ def _leave(s: Any, out: Any, i: int) -> None:
         cancel(s, out, p.entry_id, p.exit_reason)
     touch = s.books[i].bid_ticks if p.qty_lots > 0 else s.books[i].ask_ticks
     lots = abs(p.qty_lots)
-    instrument = s.instruments[i]
-    small = instrument.is_perp == 0 and value_down(instrument, touch, lots) < instrument.min_notional_e8
-    if small and p.exit_tries > 0:  # too small to sell: kept as dust, tried again where the price may help
+    if p.exit_tries > 0 and too_small(s, i, touch):  # kept as dust, tried again where the price may help
         p.exit_after_ns = s.head[0].now_ns + 3600 * SECOND_NS
         return
     side = -1 if p.qty_lots > 0 else 1
+    kind, price = MARKET, touch
+    if p.exit_reason == reasons.TAKE_PROFIT:
+        kind, price = LIMIT_ORDER, p.target_ticks  # at the target or better, or it was none
     place(
-        s, out, i, ROLE_EXIT, side, MARKET, IOC, REDUCE_ONLY, touch, lots, 0, stop, p.exit_reason, p.strategy,
+        s, out, i, ROLE_EXIT, side, kind, IOC, REDUCE_ONLY, price, lots, 0, stop, p.exit_reason, p.strategy,
         p.leverage,
     )  # fmt: skip
     p.exit_tries += 1
@@ -113,6 +145,10 @@ def _keep_stop(s: Any, out: Any, i: int) -> None:
         order = s.orders[find(s, replaces)]
         if order.qty_lots - order.filled_lots == lots and order.trigger_ticks == p.stop_ticks:
             return
+    elif p.stop_tries >= MAX_STOP_TRIES or too_small(s, i, p.stop_ticks):
+        if p.exit_reason == 0:  # no stop is to be had: out, or kept as dust where even that is refused
+            p.exit_reason = reasons.NAKED_POSITION
+        return
     side = -1 if p.qty_lots > 0 else 1
     reason = reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
     place(

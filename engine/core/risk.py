@@ -10,15 +10,16 @@ from typing import Any
 from engine.contracts import reasons
 from engine.contracts.records import GAP, NO_INSTRUMENT
 from engine.core.book import spread_bps
-from engine.core.compile import i64, kernel
+from engine.core.compile import kernel
 from engine.core.limits import SCALE
 from engine.core.money import fee_up, fits, value_down, value_up
 from engine.core.orders import ACTIVE, REDUCING, entry_cost, kept_lots, loss_at_stop, set_state
 from engine.core.output import emit
-from engine.core.portfolio import book_e8, equity_e8, free_e8, liquidation_ticks, stop_fill_ticks
+from engine.core.portfolio import book_e8, equity_e8, free_e8, liquidation_ticks, note_equity, stop_fill_ticks
 
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
+FUNDING_PCT = 3 * SCALE
 MAX_TICKS = 1 << 46  # a price of 100,000 in ticks of 1e-8 is 2**43
 ROOM = 8  # how many times over a price may grow before the value of a position is no longer computable
 
@@ -65,8 +66,15 @@ def commit_room_e8(s: Any, i: int) -> int:
     the day's loss limit is kept back besides the reserve where margin is, or is about to be, in use."""
     head = s.head[0]
     in_use = s.instruments[i].is_perp != 0 or head.margin_e8 > 0 or head.pending_margins > 0
-    kept = head.day_limit_e8 if in_use else 0
+    kept = head.day_limit_e8 + funding_buffer_e8(s) if in_use else 0
     return free_e8(s) - reserve_e8(s) - kept
+
+
+@kernel
+def funding_buffer_e8(s: Any) -> int:
+    """Cash above the reserve that must stand ready for the next funding payment: 3 % of what may be open,
+    more than any contract has been seen to charge in one interval. Below it, payers leave."""
+    return share_of(min(s.limits[0].exposure_e8, max(s.head[0].day_start_e8, 0)), FUNDING_PCT)
 
 
 @kernel
@@ -217,6 +225,7 @@ def watch_equity(s: Any, out: Any) -> None:
     equity = equity_e8(s)
     head.peak_e8 = max(head.peak_e8, equity)
     if head.trading_state == ACTIVE and head.peak_e8 - equity >= share_of(head.peak_e8, s.limits[0].drawdown_pct):
+        note_equity(s, out)  # the worst of it, which hourly notes would miss
         set_state(s, out, REDUCING, reasons.DRAWDOWN_LIMIT)
 
 
@@ -270,6 +279,19 @@ def enforce_day(s: Any) -> None:
 
 
 @kernel
+def open_gap_reason(s: Any, loss: int) -> int:
+    """Why a day can lose too much with no trade closed beyond its limit: what was won earlier cost more than that
+    to close (fees), or open positions were marked across a jump."""
+    head = s.head[0]
+    if loss - (head.fees_e8 - head.day_fees_e8) <= head.day_limit_e8:
+        return reasons.GAP_EXIT_COST
+    for i in range(s.head[0].instruments):
+        if s.books[i].is_path != 0:
+            return reasons.GAP_BETWEEN_CANDLES
+    return reasons.GAP_BETWEEN_TICKS
+
+
+@kernel
 def judge_day(s: Any, out: Any) -> None:
     """Note a day that lost more than its limit, with the cause of the gap that did it. At midnight, and where
     a run ends in mid-day."""
@@ -277,7 +299,7 @@ def judge_day(s: Any, out: Any) -> None:
     loss = head.day_start_e8 - equity_e8(s)
     if head.day_end_ns != 0 and loss > head.day_limit_e8:
         note = emit(s, out, GAP, NO_INSTRUMENT)
-        note.reason = head.day_gap_reason if head.day_gap_reason != 0 else i64(reasons.GAP_BETWEEN_TICKS)
+        note.reason = head.day_gap_reason if head.day_gap_reason != 0 else open_gap_reason(s, loss)
         note.loss_e8 = loss
         note.planned_e8 = head.day_limit_e8
     head.day_gap_reason = 0
@@ -290,5 +312,6 @@ def new_day(s: Any, out: Any) -> None:
     judge_day(s, out)
     head.day_end_ns = (head.now_ns // DAY_NS + 1) * DAY_NS
     head.day_start_e8 = equity_e8(s)
+    head.day_fees_e8 = head.fees_e8
     head.day_limit_e8 = max(day_limit_e8(s), 0)
     enforce_day(s)

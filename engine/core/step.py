@@ -47,7 +47,7 @@ def step(s: Any, event: Any, out: Any) -> None:
         risk.new_day(s, out)
         if s.timers[timers.MARK_EQUITY] == timers.NEVER:
             timers.arm(s, timers.MARK_EQUITY, (head.now_ns // HOUR_NS + 1) * HOUR_NS)
-            operator.note_equity(s, out)
+            portfolio.note_equity(s, out)
     kind = event.kind
     if kind <= FUNDING:
         if event.instrument >= head.instruments:
@@ -93,7 +93,9 @@ def _market(s: Any, event: Any, out: Any) -> None:
     elif kind == FUNDING:
         if event.amount_e8 != 0:
             portfolio.pay_funding(s, i, event.amount_e8)
+            protect.cover_funding(s, i)
             risk.enforce_day(s)
+            protect.supervise(s, out, i)
         return
     else:
         good = kind == MARK

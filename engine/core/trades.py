@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.contracts import reasons
-from engine.contracts.records import CLOSED, EXCURSION, FORCED, GAP, ROLE_STOP, TRADE_SIZE
+from engine.contracts.records import CLOSED, EXCURSION, FORCED, GAP, JUMP, ROLE_STOP, TRADE_SIZE
 from engine.core.compile import kernel
 from engine.core.output import emit
 from engine.core.portfolio import stop_fill_ticks
@@ -26,6 +26,7 @@ def begin(s: Any, i: int, strategy: int, stop_ticks: int, risk_e8: int) -> None:
     p.risk_e8 = risk_e8
     p.limit_e8 = trade_limit_e8(s)
     p.target_ticks = 0
+    p.target_after_ns = 0
     p.best_ticks = 0
     p.entry_lots = p.entry_value_e8 = p.exit_value_e8 = 0
     p.gross_e8 = p.fees_e8 = p.funding_e8 = p.slippage_e8 = 0
@@ -66,7 +67,7 @@ def close(s: Any, out: Any, i: int, order_role: int, bits: int) -> None:
     note.qty_lots = p.entry_lots
     note.exit_value_e8 = p.exit_value_e8
     note.stop_ticks = p.first_stop_ticks
-    _note_gap(s, out, i, reason)
+    _note_gap(s, out, i, reason, bits)
     p.stop_ticks = 0
     p.mark_ticks = 0
     p.exit_reason = 0
@@ -74,13 +75,13 @@ def close(s: Any, out: Any, i: int, order_role: int, bits: int) -> None:
 
 
 @kernel
-def _note_gap(s: Any, out: Any, i: int, reason: int) -> None:
+def _note_gap(s: Any, out: Any, i: int, reason: int, bits: int) -> None:
     p = s.positions[i]
     loss = p.fees_e8 - p.gross_e8 - p.funding_e8
     limit = p.limit_e8
     if loss <= limit:
         return
-    cause = _cause(s, i, reason, loss + p.funding_e8 <= limit)
+    cause = _cause(s, i, reason, bits, loss + p.funding_e8 <= limit)
     note = emit(s, out, GAP, i)
     note.strategy = p.strategy
     note.reason = cause
@@ -92,10 +93,9 @@ def _note_gap(s: Any, out: Any, i: int, reason: int) -> None:
 
 
 @kernel
-def _cause(s: Any, i: int, reason: int, funding_alone: bool) -> int:
-    """Why the loss passed its limit: the way the price moved when the stop was filled."""
+def _cause(s: Any, i: int, reason: int, bits: int, funding_alone: bool) -> int:
+    """Why the loss passed its limit: the way the price moved to the fill that ended it."""
     p = s.positions[i]
-    book = s.books[i]
     if reason == reasons.LIQUIDATION:
         return reasons.GAP_LIQUIDATION
     if funding_alone:
@@ -103,6 +103,6 @@ def _cause(s: Any, i: int, reason: int, funding_alone: bool) -> int:
     expected = stop_fill_ticks(s, p.first_stop_ticks, p.side)
     if p.worst_stop_fill_ticks != 0 and (p.worst_stop_fill_ticks - expected) * p.side >= 0:
         return reasons.GAP_THIN_BOOK
-    if book.is_path == 0:
+    if s.books[i].is_path == 0:
         return reasons.GAP_BETWEEN_TICKS
-    return reasons.GAP_BETWEEN_CANDLES if book.jumped != 0 else reasons.GAP_INSIDE_CANDLE
+    return reasons.GAP_BETWEEN_CANDLES if (bits & JUMP) != 0 else reasons.GAP_INSIDE_CANDLE

@@ -12,6 +12,8 @@ Rules
   that a price was touched, not how much traded there: on a path an order fills only when the price passes through.
 * Queue: starts at the size shown at its price on arrival (all of it, where the level is not visible yet), shrinks
   with trades there and with the size shown, and is nothing where the order betters the touch.
+* Passed: a limit that the price moved through on its way to the point of a candle where the order met it fills at
+  its limit, not at that point: the engine sees the ends of a move only, and must not sell its highs.
 * Stop: triggers on the last price. Inside a candle the price moves continuously from point to point, so it
   fills at the trigger less half the spread and `stop_slippage_bps`; across a jump, at the book found there.
 """
@@ -24,6 +26,7 @@ from engine.contracts import reasons
 from engine.contracts.records import (
     FOK,
     GTC,
+    JUMP,
     LIMIT_ORDER,
     MAKER,
     MARKET,
@@ -96,6 +99,7 @@ def take(v: Any, order: Any, limit_ticks: int, shift_ticks: int) -> int:
     """Execute as taker against the standing book; `shift_ticks` moves the whole book (stops inside candles).
     The order holds no locks. Returns why it went no further, should anything be left of it."""
     book = v.books[order.instrument]
+    bits = JUMP if book.is_path != 0 and book.jumped != 0 else 0
     gone = taken(v, order)
     for k in range(max(v.head[0].book_levels, LEVELS)):
         price, lots = level(v, book, order.side, k)
@@ -109,7 +113,7 @@ def take(v: Any, order: Any, limit_ticks: int, shift_ticks: int) -> int:
         wanted = min(lots - missing, order.left_lots)
         lots = affordable(v, order, price, wanted) if wanted > 0 else 0
         if lots > 0:
-            fill(v, order, price, lots, 0)
+            fill(v, order, price, lots, bits)
             note_taken(v, order, lots)
         if lots < wanted:
             return shortage(v, order)
@@ -143,10 +147,22 @@ def meet(v: Any, order: Any, shift_ticks: int) -> bool:
 
 
 @kernel
+def passed_by(book: Any, order: Any) -> int:
+    """How far the touch has run past a limit that the price moved through inside a candle: the engine saw the
+    far end only, a limit at the venue would have filled on the way. 0 where the price did not pass it."""
+    if order.order_type != LIMIT_ORDER or book.is_path == 0 or book.jumped != 0:
+        return 0
+    if (book.previous_ticks - order.price_ticks) * order.side <= 0:
+        return 0
+    touch = book.ask_ticks if order.side > 0 else book.bid_ticks
+    return max((order.price_ticks - touch) * order.side, 0) * order.side
+
+
+@kernel
 def execute(v: Any, slot: int) -> None:
     """A new order, already checked and acknowledged, meets the book; what may rest, rests."""
     order = v.orders[slot]
-    if is_stop(order) or not meet(v, order, 0):
+    if is_stop(order) or not meet(v, order, passed_by(v.books[order.instrument], order)):
         rest(v, slot)
 
 

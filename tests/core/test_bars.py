@@ -181,7 +181,7 @@ def test_momentum_buys_only_where_every_rule_holds() -> None:
     assert entries_of(RISING[::-1].copy(), surging) == 0, "a falling market"
     assert entries_of(RISING, surging, spread=60) == 0, "too wide a spread"
     assert entries_of(RISING, surging, min_turnover_usd=1e9) == 0, "too little turnover"
-    assert entries_of(RISING, surging, max_stop_pct=0.1) == 0, "the stop would be too far"
+    assert entries_of(RISING, surging, min_stop_pct=0.05, max_stop_pct=0.1) == 0, "the stop would be too far"
     assert entries_of(np.where(np.arange(400) % 8 < 4, 5_000, 5_010), surging) == 0, "no new high"
 
 

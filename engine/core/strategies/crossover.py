@@ -74,4 +74,6 @@ def on_tick(s: Any, out: Any, i: int) -> None:
     """Nothing happens between bars: the stop is at the venue."""
 
 
-STRATEGY: Final = Strategy(NUMBER, "crossover", "Crossover of two means", PARAMS, STATE, on_bar, on_tick)
+RISING: Final = (("fast", "slow"),)
+
+STRATEGY: Final = Strategy(NUMBER, "crossover", "Crossover of two means", PARAMS, STATE, on_bar, on_tick, RISING)

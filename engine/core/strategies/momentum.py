@@ -221,4 +221,7 @@ def on_tick(s: Any, out: Any, i: int) -> None:
         want_exit(s, i, reasons.TIME_STOP)
 
 
-STRATEGY: Final = Strategy(NUMBER, "momentum", "Small-cap momentum", PARAMS, STATE, on_bar, on_tick)
+STRATEGY: Final = Strategy(
+    NUMBER, "momentum", "Small-cap momentum", PARAMS, STATE, on_bar, on_tick,
+    rising=(("fast", "slow"), ("min_stop_pct", "max_stop_pct")),
+)  # fmt: skip

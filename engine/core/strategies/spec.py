@@ -37,6 +37,7 @@ class Strategy(NamedTuple):
     state: np.dtype[Any]
     on_bar: Callable[..., None]
     on_tick: Callable[..., None]
+    rising: tuple[tuple[str, str], ...] = ()  # pairs of parameters of which the first must be the smaller
 
     @property
     def params_dtype(self) -> np.dtype[Any]:
@@ -59,4 +60,7 @@ class Strategy(NamedTuple):
             if param.whole and value != int(value):
                 raise BadInput(f"{self.name}.{name} = {value} must be a whole number ({param.meaning})")
             values[name] = float(value)
+        for low, high in self.rising:
+            if not values[low] < values[high]:
+                raise BadInput(f"{self.name}.{low} = {values[low]:g} must be below {high} = {values[high]:g}")
         return values

@@ -89,6 +89,7 @@ GROUPS: Final[dict[str, tuple[Figure, ...]]] = {
         Figure("avg_stake_usd", "Avg stake amount", "usd"),
         Figure("volume_usd", "Total trade volume", "usd"),
         Figure("refusals", "Rejected entries", "count"),
+        Figure("expired_entries", "Expired entries", "count", "sent, but nothing was there to fill them"),
         Figure("gaps", "Losses past their plan", "count", "each is listed with its cause"),
     ),
 }
@@ -124,6 +125,7 @@ GAP_WORDS: Final[dict[str, str]] = {
     "GAP_THIN_BOOK": "the book was too thin at the stop",
     "GAP_FUNDING": "funding was charged",
     "GAP_LIQUIDATION": "the venue liquidated the position",
+    "GAP_EXIT_COST": "closing what was won earlier cost more in fees than the day may lose",
 }
 
 DISCLOSURE: Final = (
