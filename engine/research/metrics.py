@@ -74,6 +74,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     refusals: int
     refusals_by_reason: dict[str, int]
     refusals_by_source: dict[str, int]
+    expired_entries: int  # accepted by the venue, but nothing to fill them
     gaps: int
     gap_list: list[GapRow]
     unlisted_breaches: list[str]
@@ -374,6 +375,8 @@ def _safety(sheet: Sheet, ledger: Ledger, manifest: Manifest, curve: equity.Curv
     sheet.put("refusals", len(ledger.refusals))
     sheet.put("refusals_by_reason", dict(Counter(r.reason for r in ledger.refusals).most_common()))
     sheet.put("refusals_by_source", dict(Counter(r.source for r in ledger.refusals).most_common()))
+    expired = [o for o in ledger.orders if o.role == "entry" and o.status == "expired" and not o.filled_qty]
+    sheet.put("expired_entries", len(expired))
     sheet.put("gaps", len(ledger.gaps))
     sheet.put("gap_list", ledger.gaps)
     sheet.put("unlisted_breaches", breaches.unlisted(ledger, manifest.limits, curve))

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,15 @@ from sample_run import empty, sample
 
 from engine.contracts import reasons
 from engine.contracts.errors import Fatal
+from engine.contracts.ledger import OrderRow
 from engine.research.breakdown import EXIT_WORDS
 from engine.research.metrics import Metrics, measure
 from engine.research.report import figures, wording
 from engine.research.report.page import page
 from engine.research.report.render import ReportPaths, print_report, write_report
+from engine.research.verdict import dollars
 
+MONEY = ("gross_usd", "fees_usd", "funding_usd", "slippage_usd", "net_usd")
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 VOID = {"meta", "br", "input", "link", "img", "hr"}
@@ -160,6 +164,55 @@ def test_terminal_fits_a_hundred_columns(run: Any) -> None:
     text = out.getvalue()
     assert max(map(len, text.splitlines())) <= 100
     assert "SIMULATED" in text and "Sharpe" in text and "Profit factor" in text and "not financial advice" in text
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+def test_terminal_of_eighty_columns_cuts_no_amount(times: int) -> None:
+    ledger, run, closes = sample()
+    trades = [
+        msgspec.structs.replace(t, **{name: getattr(t, name) * times for name in MONEY}, symbol=f"LONGNAME{t.symbol}")
+        for t in ledger.trades
+    ]
+    metrics = measure(msgspec.structs.replace(ledger, trades=trades), run, closes)
+    out = io.StringIO()
+    print_report(Console(file=out, width=80), metrics, ledger)
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert not re.search(r"[\d$−+]…", text)
+    amounts = [metrics.fees_usd, metrics.slippage_usd, metrics.start_equity_usd, metrics.by_exit_reason[0].net_usd]
+    for amount in amounts:
+        assert dollars(abs(amount)) in text
+
+
+def test_a_step_of_nothing_draws_no_bar() -> None:
+    ledger, run, closes = sample()
+    spot = [msgspec.structs.replace(t, funding_usd=Decimal(0)) for t in ledger.trades]
+    out = io.StringIO()
+    print_report(
+        Console(file=out, width=80), measure(msgspec.structs.replace(ledger, trades=spot), run, closes), ledger
+    )
+    step = next(line for line in out.getvalue().splitlines() if line.startswith(" Funding"))
+    assert "$0.00" in step and "█" not in step
+
+
+def test_entries_that_expired_unfilled_are_counted() -> None:
+    ledger, run, closes = sample(count=5, days=5)
+    fok = OrderRow(
+        client_id=1, seq=1, ts_ns=run.from_ns, symbol="SOLUSDT", venue="binance", strategy="momentum", role="entry",
+        side="buy", order_type="limit", tif="fok", reduce_only=False, post_only=False, price=Decimal(8), qty=Decimal(1),
+        trigger=Decimal(0), replaces=0, reason="ENTRY_SIGNAL", status="expired", filled_qty=Decimal(0),
+        refusal="NO_LIQUIDITY", done_ts_ns=run.from_ns,
+    )  # fmt: skip
+    others = [
+        msgspec.structs.replace(fok, status="filled", filled_qty=Decimal(1)), msgspec.structs.replace(fok, role="stop"),
+    ]  # fmt: skip
+    ledger = msgspec.structs.replace(ledger, orders=[fok, fok, *others], refusals=[])
+    metrics = measure(ledger, run, closes)
+    assert (metrics.expired_entries, metrics.refusals) == (2, 0)
+    out = io.StringIO()
+    print_report(Console(file=out, width=100), metrics, ledger)
+    assert "expired unfilled: 2" in out.getvalue()
+    assert "2 entry orders expired unfilled." in page(metrics, ledger, run, closes)
 
 
 def test_every_worded_figure_and_code_exists() -> None:

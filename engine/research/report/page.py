@@ -14,6 +14,7 @@ from engine.research.breakdown import labels
 from engine.research.metrics import Metrics
 from engine.research.report import figures, sections, wording
 from engine.research.report.sections import esc
+from engine.research.verdict import counted
 
 # The browser itself refuses any request, should a later change try one.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
@@ -149,7 +150,9 @@ def _days_lead(metrics: Metrics) -> str:
 
 
 def _refusals_lead(metrics: Metrics) -> str:
-    return f"{metrics.refusals:,} times the risk limits or the venue said no." if metrics.refusals else ""
+    said_no = f"{metrics.refusals:,} times the risk limits or the venue said no." if metrics.refusals else ""
+    expired = counted(metrics.expired_entries, "entry order")
+    return f"{said_no} {expired} expired unfilled.".strip() if metrics.expired_entries else said_no
 
 
 def _prices(payload: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The report in a terminal of 100 columns."""
+"""The report in a terminal: made for 100 columns, whole amounts from 80 on."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ from engine.research.verdict import dollars
 
 WIDTH: Final = 100
 BAR: Final = 40
+KEY: Final = 24  # room for the name of a slice
+PADDING: Final = 3  # around a column
+DROPPED: Final = ("Slippage", "Funding", "Fees", "Gross", "Won")  # first to go where the width is short
 SYMBOLS: Final = 12
 GAPS: Final = 10
+NOTHING: Final = dollars(0.0)
 
 
 def print_report(console: Console, metrics: Metrics, ledger: Ledger) -> None:
     """Headline and verdict, figures, gross to net, symbols, exits, refusals, gaps."""
     width = min(WIDTH, console.width)
     console.print(_headline(metrics), width=width)
-    console.print(_figures(metrics), width=width)
+    console.print(_figures(metrics, width), width=width)
     if metrics.trades:
-        console.print(_waterfall(metrics), width=width)
-        console.print(_slices(metrics.by_symbol, "Symbols"), width=width)
-        console.print(_slices(metrics.by_exit_reason, "Exits"), width=width)
-    if metrics.refusals:
+        console.print(_waterfall(metrics, width), width=width)
+        console.print(_slices(metrics.by_symbol, "Symbols", width), width=width)
+        console.print(_slices(metrics.by_exit_reason, "Exits", width), width=width)
+    if metrics.refusals or metrics.expired_entries:
         console.print(_refusals(metrics), width=width)
     if ledger.gaps:
         console.print(_gaps(ledger), width=width)
@@ -63,18 +67,29 @@ def _headline(metrics: Metrics) -> Panel:
     return Panel(lines, title=Text(name), title_align="left", box=box.ROUNDED)
 
 
-def _figures(metrics: Metrics) -> Table:
-    """Two columns of figures, groups one below the other."""
+def _figures(metrics: Metrics, width: int) -> Table:
+    """Groups of figures one below the other, in two columns where there is room for them."""
+    left = [*_group(metrics, "Result"), *_group(metrics, "Risk"), *_group(metrics, "Activity")]
+    right = [*_group(metrics, "Ratios"), *_group(metrics, "Trades")]
     grid = Table(box=None, pad_edge=False, expand=True, show_header=False)
+    if width < WIDTH:
+        return _column(grid, [*left, *right])
     for _ in range(2):
         grid.add_column(ratio=3, no_wrap=True)
         grid.add_column(ratio=2, justify="right", no_wrap=True)
         grid.add_column(width=1)
-    left = [*_group(metrics, "Result"), *_group(metrics, "Risk"), *_group(metrics, "Activity")]
-    right = [*_group(metrics, "Ratios"), *_group(metrics, "Trades")]
     blank = (Text(), Text())
     for one, other in zip_longest(left, right, fillvalue=blank):
         grid.add_row(*one, "", *other, "")
+    return grid
+
+
+def _column(grid: Table, lines: Sequence[tuple[Text, Text]]) -> Table:
+    grid.expand = False
+    grid.add_column()
+    grid.add_column(justify="right", no_wrap=True, min_width=max(len(value) for _, value in lines))
+    for line in lines:
+        grid.add_row(*line)
     return grid
 
 
@@ -85,8 +100,8 @@ def _group(metrics: Metrics, name: str) -> list[tuple[Text, Text]]:
     return lines
 
 
-def _waterfall(metrics: Metrics) -> Table:
-    """Floating bars: every step begins where the one before ended."""
+def _waterfall(metrics: Metrics, width: int) -> Table:
+    """Floating bars: every step begins where the one before ended; a step of nothing draws none."""
     steps = waterfall_steps(metrics)
     edges, reached = [], 0.0
     for _, usd, total in steps:
@@ -94,39 +109,55 @@ def _waterfall(metrics: Metrics) -> Table:
         reached = usd if total else reached + usd
         edges.append((min(begin, reached), max(begin, reached)))
     low, high = min(0.0, *(e[0] for e in edges)), max(0.0, *(e[1] for e in edges))
-    scale = BAR / ((high - low) or 1.0)
+    amounts = [dollars(usd, True) for _, usd, _ in steps]
+    room = max(map(len, amounts))
+    bar = max(min(BAR, width - room - max(len(label) for label, _, _ in steps) - 3 * PADDING), 1)
+    scale = bar / ((high - low) or 1.0)
     table = _table("From gross to net")
     table.add_column("", no_wrap=True)
-    table.add_column("USD", justify="right", no_wrap=True)
-    table.add_column("", width=BAR + 1, no_wrap=True)
-    for (label, usd, total), (begin, end) in zip(steps, edges, strict=True):
+    table.add_column("USD", justify="right", no_wrap=True, min_width=room)
+    table.add_column("", width=bar + 1, no_wrap=True)
+    for (label, usd, total), amount, (begin, end) in zip(steps, amounts, edges, strict=True):
         before = round((begin - low) * scale)
-        length = max(1, round((end - low) * scale) - before)
+        length = max(1, round((end - low) * scale) - before) if amount != NOTHING else 0
         style = "blue" if total else _colour(usd)
-        table.add_row(Text(label), dollars(usd, True), Text(" " * before + "█" * length, style=style))
+        table.add_row(Text(label), amount, Text(" " * before + "█" * length, style=style))
     return table
 
 
-def _slices(slices: Sequence[Slice], title: str) -> Table:
+def _slices(slices: Sequence[Slice], title: str, width: int) -> Table:
+    """A line a slice. Where the width cannot hold every amount, whole columns go, never digits."""
     shown = list(slices)
     if len(shown) > SYMBOLS:
         title = f"{title}: the best and worst {SYMBOLS // 2} of {len(shown)}"
         shown = [*shown[: SYMBOLS // 2], *shown[-SYMBOLS // 2 :]]
+    columns = {
+        "Trades": [f"{s.trades:,}" for s in shown],
+        "Won": [f"{s.win_rate:.0%}" for s in shown],
+        "Gross": [dollars(s.gross_usd, True) for s in shown],
+        "Fees": [dollars(s.fees_usd) for s in shown],
+        "Funding": [dollars(s.funding_usd, True) for s in shown],
+        "Slippage": [dollars(s.slippage_usd) for s in shown],
+        "Net": [dollars(s.net_usd, True) for s in shown],
+    }
+    wide = {head: max(len(head), *map(len, texts)) for head, texts in columns.items()}
+    dropped = iter(DROPPED)
+    while sum(wide.values()) + PADDING * len(wide) + KEY > width and (head := next(dropped, None)):
+        del columns[head], wide[head]
     table = _table(title)
-    table.add_column("", no_wrap=True, max_width=24, overflow="ellipsis")
-    for head in ("Trades", "Won", "Gross", "Fees", "Funding", "Slippage", "Net"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for s in shown:
-        table.add_row(
-            Text(s.key), f"{s.trades:,}", f"{s.win_rate:.0%}", dollars(s.gross_usd, True), dollars(s.fees_usd),
-            dollars(s.funding_usd, True), dollars(s.slippage_usd),
-            Text(dollars(s.net_usd, True), style=_colour(s.net_usd)),
-        )  # fmt: skip
+    table.add_column("", max_width=KEY, overflow="ellipsis")
+    for head in columns:
+        table.add_column(head, justify="right", no_wrap=True, min_width=wide[head])
+    for place, s in enumerate(shown):
+        texts = [Text(texts[place]) for texts in columns.values()]
+        texts[-1].stylize(_colour(s.net_usd))
+        table.add_row(Text(s.key, no_wrap=True), *texts)
     return table
 
 
 def _refusals(metrics: Metrics) -> Table:
-    table = _table(f"Refused entries: {metrics.refusals:,}")
+    expired = f"; expired unfilled: {metrics.expired_entries:,}" if metrics.expired_entries else ""
+    table = _table(f"Refused entries: {metrics.refusals:,}{expired}")
     table.add_column("Reason", no_wrap=True)
     table.add_column("In words", overflow="fold")
     table.add_column("Count", justify="right", no_wrap=True)
