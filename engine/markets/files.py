@@ -72,8 +72,12 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Read one Parquet file. Raises BadData: missing, not Parquet, damaged, empty, unknown kind, columns, dtypes."""
+    """Read one Parquet file. Raises BadData: missing, folder, not Parquet, damaged, empty, unknown kind, columns, types."""
     path = Path(path)
+    if path.is_dir():
+        inside = sorted(each.name for each in path.glob("*.parquet"))
+        example = f", for example {path / inside[0]}" if inside else "; this one holds none"
+        raise BadData(f"{path} is a folder: name a Parquet file in it{example}")
     if not path.is_file():
         raise BadData(f"{path}: no such file; check the path or list the folder that should hold it")
     try:

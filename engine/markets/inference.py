@@ -4,6 +4,10 @@
 (one price in a thousand may be finer: providers fill outages with averages); it does not depend on the
 stretch that is replayed. A lot is a power of ten, at most one base unit, worth at most about a dollar at the first
 recorded price, unless one tick of one lot would then be below 1e-8 quote units: money is counted in those.
+
+**A known exception to "no look-ahead".** Because the whole file is read, a finer decimal that first appears late in the
+file makes the tick, and so the roundings, finer from the first event on, and may make the lot coarser. No decision
+reads anything else from the future: a tick is a property of the venue, only learnt here from what it printed.
 """
 
 from __future__ import annotations

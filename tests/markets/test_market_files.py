@@ -31,7 +31,6 @@ def refused(path: Path) -> str:
 
 def test_whole_file_faults_are_named(write: Write, tmp_path: Path) -> None:
     assert "no such file" in refused(tmp_path / "none.parquet")
-    assert "no such file" in refused(tmp_path)
     (tmp_path / "text.csv").write_text("date,open\n1,2\n")
     assert "data import" in refused(tmp_path / "text.csv")
     (tmp_path / "empty.parquet").write_bytes(b"")
@@ -53,6 +52,13 @@ def test_whole_file_faults_are_named(write: Write, tmp_path: Path) -> None:
     table = pq.read_table(write(candles(5)))
     pq.write_table(table.slice(0, 0), tmp_path / "rowless.parquet")
     assert "no rows" in refused(tmp_path / "rowless.parquet")
+
+
+def test_a_folder_is_called_a_folder(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "empty is a folder: name a Parquet file in it; this one holds none" in refused(tmp_path / "empty")
+    write(candles(), name="m.parquet")
+    assert f"{tmp_path} is a folder: name a Parquet file in it, for example {tmp_path}/m.parquet" in refused(tmp_path)
 
 
 def test_a_damaged_parquet_never_crashes(write: Write, tmp_path: Path) -> None:
