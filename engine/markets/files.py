@@ -72,7 +72,7 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Read one Parquet file. Raises BadData: missing, folder, not Parquet, damaged, empty, unknown kind, columns, types."""
+    """Read one Parquet file. Raises BadData: missing, folder, not Parquet, damaged, empty, wrong kind or columns."""
     path = Path(path)
     if path.is_dir():
         inside = sorted(each.name for each in path.glob("*.parquet"))
