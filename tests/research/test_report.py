@@ -215,6 +215,18 @@ def test_entries_that_expired_unfilled_are_counted() -> None:
     assert "2 entry orders expired unfilled." in page(metrics, ledger, run, closes)
 
 
+def test_quarantined_rows_stand_at_the_head_of_page_and_terminal() -> None:
+    ledger, run, closes = sample(count=5, days=5)
+    source = msgspec.structs.replace(run.sources[0], rows=300, quarantined={"not_a_number": 6})
+    run = msgspec.structs.replace(run, sources=[source])
+    metrics = measure(ledger, run, closes)
+    said = "6 of 300 rows were quarantined: not_a_number 6"
+    out = io.StringIO()
+    print_report(Console(file=out, width=100), metrics, ledger)
+    assert said in out.getvalue()
+    assert said in page(metrics, ledger, run, closes).split("</header>")[0]
+
+
 def test_every_worded_figure_and_code_exists() -> None:
     named = {figure.name for group in wording.GROUPS.values() for figure in group}
     assert named <= set(Metrics.__struct_fields__)
