@@ -72,6 +72,14 @@ NO_LIQUIDITY: Final = 210
 REPLACED_ORDER_GONE: Final = 211
 INSUFFICIENT_MARGIN: Final = 212
 DUPLICATE_CLIENT_ID: Final = 213
+SELF_TRADE: Final = 214
+RATE_LIMITED: Final = 215
+CLOCK_SKEW: Final = 216
+KEY_REFUSED: Final = 217
+MARKET_CLOSED: Final = 218
+BAD_REQUEST: Final = 219
+OTHER_ORDER_BOOK: Final = 220
+VENUE_REFUSED: Final = 221
 
 # --- trading-state changes --------------------------------------------------------------------
 OPERATOR_PAUSE: Final = 300
