@@ -1,0 +1,125 @@
+"""From the parameters of an order to a ticket in ticks and lots, with the exchange's own objections."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, NamedTuple, TypeVar
+
+from engine.sandbox.accounts import Account
+from engine.sandbox.binance_spot.catalogue import MOST_NOTIONAL_E8, ORDER_TYPES, STP_MODES
+from engine.sandbox.binance_spot.errors import BinanceError
+from engine.sandbox.binance_spot.parameters import CLIENT_ID, Parameters, needed
+from engine.sandbox.exchange import ENGINE_TIFS, Exchange, Ticket
+from engine.sandbox.tape import Tape
+
+T = TypeVar("T")
+SIDES: Final = {"BUY": 1, "SELL": -1}
+
+
+class Wants(NamedTuple):
+    """Which parameters an order type needs."""
+
+    limit_price: bool
+    stop_price: bool
+    time_in_force: bool
+
+
+TYPES: Final[dict[str, Wants]] = {
+    "LIMIT": Wants(True, False, True),
+    "LIMIT_MAKER": Wants(True, False, False),
+    "MARKET": Wants(False, False, False),
+    "STOP_LOSS": Wants(False, True, False),
+    "STOP_LOSS_LIMIT": Wants(True, True, True),
+}
+# types the exchange has and the sandbox has not, and parameters of the same fate: what is said about them
+ABSENT_TYPES: Final = {
+    "TAKE_PROFIT": "Take profit orders are not supported for this symbol.",
+    "TAKE_PROFIT_LIMIT": "Take profit limit orders are not supported for this symbol.",
+}
+ABSENT_PARAMETERS: Final = {
+    "icebergQty": "Iceberg orders are not supported for this symbol.",
+    "trailingDelta": "Trailing stop orders are not supported for this symbol.",
+}
+
+
+def read_ticket(exchange: Exchange, account: Account, p: Parameters) -> Ticket:
+    """The order a request describes. Raises BinanceError: parameters first, then the filters that need no market."""
+    tape = p.tape(exchange.by_name)
+    side = SIDES[needed(p.word("side", SIDES), "side")]
+    order_type = needed(p.word("type", (*ORDER_TYPES, *ABSENT_TYPES)), "type")
+    if order_type in ABSENT_TYPES:
+        raise BinanceError(-2010, ABSENT_TYPES[order_type])
+    for name, sentence in ABSENT_PARAMETERS.items():
+        if name in p:
+            raise BinanceError(-2010, sentence)
+    p.word("selfTradePreventionMode", (*STP_MODES, "NONE"))
+    wants = TYPES[order_type]
+    tif = _expected(p.word("timeInForce", ENGINE_TIFS), wants.time_in_force, "timeInForce")
+    price = _expected(p.amount_e8("price"), wants.limit_price, "price")
+    stop = _expected(p.amount_e8("stopPrice"), wants.stop_price, "stopPrice")
+    ticks, stop_ticks = _ticks(exchange, tape, price), _ticks(exchange, tape, stop)
+    quantity, quote_e8 = p.amount_e8("quantity"), p.amount_e8("quoteOrderQty")
+    if quote_e8 is not None and order_type != "MARKET":
+        raise BinanceError(-1106, "quoteOrderQty")
+    if quote_e8 is not None and quantity is not None:
+        raise BinanceError(-1106, "quoteOrderQty")
+    if quote_e8 is not None:
+        lots = _lots_for(exchange, account, tape, side, quote_e8)
+    else:
+        lots = _lots(exchange, tape, needed(quantity, "quantity"))
+    if ticks and tape.value_e8(ticks, lots) > MOST_NOTIONAL_E8:
+        raise BinanceError(-1013, "NOTIONAL")
+    name = client_order_id(p, "newClientOrderId")
+    if any(order.client_order_id == name for order in account.working.values()):
+        raise BinanceError(-2010, "Duplicate order sent.")
+    return Ticket(tape.index, side, order_type, tif or "GTC", lots, ticks, stop_ticks, name, quote_e8 or 0)
+
+
+def client_order_id(p: Parameters, name: str) -> str:
+    """The client's name for something, or one made up."""
+    return p.text(name, CLIENT_ID) or secrets.token_urlsafe(16)
+
+
+def _expected(value: T | None, is_wanted: bool, name: str) -> T | None:
+    if is_wanted:
+        return needed(value, name)
+    if value is not None:
+        raise BinanceError(-1106, name)
+    return None
+
+
+def _ticks(exchange: Exchange, tape: Tape, price_e8: int | None) -> int:
+    """Whole ticks of a price; 0 where there is none."""
+    if price_e8 is None:
+        return 0
+    ticks, rest = divmod(price_e8, tape.tick_e8)
+    if rest or not 1 <= ticks <= exchange.max_price_ticks(tape):
+        raise BinanceError(-1013, "PRICE_FILTER")
+    return ticks
+
+
+def _lots(exchange: Exchange, tape: Tape, quantity_e8: int) -> int:
+    """Whole lots of a quantity."""
+    lots, rest = divmod(quantity_e8, tape.lot_e8)
+    row = exchange.filters(tape)
+    if rest or not max(int(row.min_lots), 1) <= lots <= int(row.max_lots):
+        raise BinanceError(-1013, "LOT_SIZE")
+    return lots
+
+
+def _lots_for(exchange: Exchange, account: Account, tape: Tape, side: int, quote_e8: int) -> int:
+    """The lots a market order of so much quote asset takes from (or gives to) the book that stands now."""
+    holding = account.venue.holdings[tape.index]
+    gone = int(holding.taken_ask_lots if side > 0 else holding.taken_bid_lots)
+    lots, left, ticks = 0, quote_e8, 0
+    for ticks, shown in exchange.levels(tape, side):
+        missing = min(gone, shown)
+        gone -= missing
+        here = min(shown - missing, left // tape.value_e8(ticks, 1))
+        lots += here
+        left -= tape.value_e8(ticks, here)
+        if here < shown - missing:
+            break
+    else:  # the book ends before the money: the rest will expire
+        lots += left // tape.value_e8(ticks, 1) if ticks else 0
+    return _lots(exchange, tape, lots * tape.lot_e8)

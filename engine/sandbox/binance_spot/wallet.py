@@ -1,0 +1,38 @@
+"""The wallet calls that clients make before they trade: which coins there are, which margin pairs (none)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.sandbox.accounts import Account
+from engine.sandbox.binance_spot.parameters import Parameters
+from engine.sandbox.exchange import Exchange
+from engine.sandbox.tape import text_e8
+
+
+def coins(exchange: Exchange, account: Account, p: Parameters) -> list[dict[str, Any]]:
+    """GET capital/config/getall: coins and balances; nothing can be deposited or withdrawn, so no networks."""
+    return [
+        {
+            "coin": name,
+            "depositAllEnable": False,
+            "free": text_e8(free),
+            "freeze": "0",
+            "ipoable": "0",
+            "ipoing": "0",
+            "isLegalMoney": False,
+            "locked": text_e8(locked),
+            "name": name,
+            "networkList": [],
+            "storage": "0",
+            "trading": True,
+            "withdrawAllEnable": False,
+            "withdrawing": "0",
+        }
+        for name, (free, locked) in sorted(exchange.balances(account).items())
+    ]
+
+
+def no_pairs(exchange: Exchange, p: Parameters) -> list[dict[str, Any]]:
+    """GET margin/allPairs and margin/isolated/allPairs: there is no margin trading here."""
+    return []

@@ -1,0 +1,176 @@
+"""The WS API: the same calls as REST over one socket, and the user data stream.
+
+A request is ``{"id": .., "method": "order.place", "params": {..}}``; signed ones carry apiKey, timestamp and a
+signature over all other parameters sorted by name (``a=1&b=2``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from engine.sandbox.accounts import Account, Listener, Report
+from engine.sandbox.binance_spot import catalogue, market_calls, trading
+from engine.sandbox.binance_spot.errors import BinanceError
+from engine.sandbox.binance_spot.order_shapes import account_position, execution_report
+from engine.sandbox.binance_spot.parameters import Parameters
+from engine.sandbox.binance_spot.rest import Rest
+from engine.sandbox.binance_spot.security import check_signed
+from engine.sandbox.exchange import Exchange
+from engine.sandbox.sockets import Socket
+from engine.sandbox.weights import Budget
+
+
+class Method(NamedTuple):
+    """One method: `is_signed` ones get the account."""
+
+    weight: int
+    is_signed: bool
+    work: Callable[..., Any]
+    is_order: bool = False
+
+
+METHODS: Final[dict[str, Method]] = {
+    "ping": Method(1, False, market_calls.ping),
+    "time": Method(1, False, market_calls.server_time),
+    "exchangeInfo": Method(20, False, catalogue.exchange_info),
+    "depth": Method(5, False, market_calls.depth),
+    "trades.recent": Method(25, False, market_calls.trades),
+    "trades.aggregate": Method(4, False, market_calls.agg_trades),
+    "klines": Method(2, False, market_calls.klines),
+    "avgPrice": Method(2, False, market_calls.average_price),
+    "ticker.24hr": Method(2, False, market_calls.day_ticker),
+    "ticker.price": Method(2, False, market_calls.price_ticker),
+    "ticker.book": Method(2, False, market_calls.book_ticker),
+    "order.place": Method(1, True, trading.place, True),
+    "order.test": Method(1, True, trading.test_order),
+    "order.cancel": Method(1, True, trading.cancel),
+    "order.cancelReplace": Method(1, True, trading.cancel_replace, True),
+    "order.status": Method(4, True, trading.get_order),
+    "openOrders.status": Method(6, True, trading.open_orders),
+    "openOrders.cancelAll": Method(1, True, trading.cancel_all),
+    "allOrders": Method(20, True, trading.all_orders),
+    "myTrades": Method(20, True, trading.own_trades),
+    "account.status": Method(20, True, trading.account_state),
+    "account.commission": Method(20, True, trading.commission),
+}
+SUBSCRIBE: Final = "userDataStream.subscribe.signature"
+UNSUBSCRIBE: Final = "userDataStream.unsubscribe"
+
+
+class Session:
+    """One connection and its subscriptions to user data."""
+
+    def __init__(self) -> None:
+        self.socket = Socket()
+        self.subscriptions: dict[int, tuple[Account, Listener]] = {}
+        self.next_subscription = 0
+
+
+class WsApi:
+    """The WS API of the exchange."""
+
+    def __init__(self, exchange: Exchange, budget: Budget, rest: Rest) -> None:
+        self._exchange = exchange
+        self._budget = budget
+        self._rest = rest
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """``/ws-api/v3``."""
+        session = Session()
+        try:
+            await session.socket.serve(request, lambda said: self._hear(session, said), lambda: None)
+        finally:
+            self._unsubscribe(session, None)
+        return session.socket.response
+
+    def _hear(self, session: Session, said: str) -> None:
+        number: Any = None
+        try:
+            number, method, p = _read(said)
+            result = self._answer(session, method, p)
+        except BinanceError as error:
+            body = {"id": number, "status": error.status, "error": error.body()}
+            if error.wait_s:
+                body["error"]["data"] = {"retryAfter": self._exchange.clock.now_ms() + error.wait_s * 1000}
+        else:
+            if result is None:  # A1: the answer is lost, and the connection with it
+                session.socket.abort()
+                return
+            body = {"id": number, "status": 200, "result": result}
+        session.socket.send(msgspec.json.encode(body | {"rateLimits": self._limits()}).decode())
+
+    def _answer(self, session: Session, name: str, p: Parameters) -> Any:
+        method = METHODS.get(name)
+        if method is None and name not in (SUBSCRIBE, UNSUBSCRIBE):
+            raise BinanceError(-1130, "method")
+        self._rest.charge(method.weight if method else 2)
+        if name == UNSUBSCRIBE:
+            self._unsubscribe(session, p.integer("subscriptionId"))
+            return {}
+        if method is not None and not method.is_signed:
+            return method.work(self._exchange, p)
+        account = check_signed(self._exchange, p.text("apiKey"), p, p.signed_bytes)
+        if method is None:
+            return {"subscriptionId": self._subscribe(session, account)}
+        result = self._rest.act(method.work, account, p, method.is_order)
+        lost = method.is_order and self._exchange.faults.take("A1", p.text("type") or "")
+        return None if lost else result
+
+    def _limits(self) -> list[dict[str, Any]]:
+        used = self._budget.weight.used
+        return [
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
+             "limit": self._budget.weight.limit, "count": used}
+        ]  # fmt: skip
+
+    # --- user data --------------------------------------------------------------------------------
+
+    def _subscribe(self, session: Session, account: Account) -> int:
+        number = session.next_subscription
+        session.next_subscription += 1
+
+        def listener(report: Report) -> None:
+            self._tell(session, number, execution_report(self._exchange, report))
+            self._tell(session, number, account_position(self._exchange, report))
+
+        account.listeners.append(listener)
+        session.subscriptions[number] = (account, listener)
+        return number
+
+    def _tell(self, session: Session, number: int, event: dict[str, Any]) -> None:
+        session.socket.send(msgspec.json.encode({"subscriptionId": number, "event": event}).decode())
+
+    def _unsubscribe(self, session: Session, number: int | None) -> None:
+        """End one subscription, or all."""
+        for key in list(session.subscriptions) if number is None else [number]:
+            found = session.subscriptions.pop(key, None)
+            if found is None:
+                raise BinanceError(-1130, "subscriptionId")
+            found[0].listeners.remove(found[1])
+
+
+def _read(said: str) -> tuple[Any, str, Parameters]:
+    try:
+        request = msgspec.json.decode(said)
+    except msgspec.DecodeError:
+        raise BinanceError(-1135) from None
+    if not isinstance(request, dict) or not isinstance(request.get("method"), str):
+        raise BinanceError(-1135)
+    params = request.get("params") or {}
+    if not isinstance(params, dict):
+        raise BinanceError(-1135)
+    return request.get("id"), request["method"], Parameters({name: _plain(value) for name, value in params.items()})
+
+
+def _plain(value: Any) -> str:
+    """A JSON value as it stands in a query."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,158 @@
+"""What the exchange shows everybody about one symbol: quotes, trades, candles, the book.
+
+All of it in integers (ticks, lots, 1e-8 quote units); times are the wire clock's milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.contracts.errors import BadInput
+from engine.contracts.instruments import E8, Instrument
+
+KEPT_TRADES: Final = 5000
+MINUTE_MS: Final = 60_000
+MOST_TICKS: Final = 10**10
+"""Highest price an order may carry, in ticks: keeps every product of the venue inside 64 bits."""
+
+
+@dataclass(slots=True)
+class Trade:
+    """A public trade. `is_buyer_maker`: the seller was the aggressor."""
+
+    trade_id: int
+    ticks: int
+    lots: int
+    time_ms: int
+    is_buyer_maker: bool
+
+
+@dataclass(slots=True)
+class Bar:
+    """One minute. Prices in ticks, amounts in lots and 1e-8 quote units; ids are -1 where nothing traded."""
+
+    open_ms: int
+    open: int
+    high: int
+    low: int
+    close: int
+    lots: int = 0
+    quote_e8: int = 0
+    count: int = 0
+    taker_lots: int = 0
+    taker_quote_e8: int = 0
+    first_id: int = -1
+    last_id: int = -1
+
+    def add(self, other: Bar) -> None:
+        """Extend by a later bar."""
+        self.high, self.low, self.close = max(self.high, other.high), min(self.low, other.low), other.close
+        self.lots += other.lots
+        self.quote_e8 += other.quote_e8
+        self.count += other.count
+        self.taker_lots += other.taker_lots
+        self.taker_quote_e8 += other.taker_quote_e8
+        self.first_id = other.first_id if self.first_id < 0 else self.first_id
+        self.last_id = max(self.last_id, other.last_id)
+
+
+@dataclass(slots=True)
+class Tape:
+    """One symbol as everybody sees it. `update_id` grows with every change of the book."""
+
+    index: int
+    instrument: Instrument
+    name: str = ""
+    tick_e8: int = 0
+    lot_e8: int = 0
+    unit_e8: int = 0
+    update_id: int = 1
+    bid_ticks: int = 0
+    bid_lots: int = 0
+    ask_ticks: int = 0
+    ask_lots: int = 0
+    last_ticks: int = 0
+    last_lots: int = 0
+    next_trade_id: int = 1
+    trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=KEPT_TRADES))
+    bars: list[Bar] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        one = self.instrument
+        self.name = one.base + one.quote
+        self.tick_e8, self.lot_e8 = int(one.tick_size * E8), int(one.lot_size * E8)
+        if self.tick_e8 != one.tick_size * E8 or self.lot_e8 != one.lot_size * E8 or one.tick_lot_e8.denominator != 1:
+            raise BadInput(f"{one.symbol}: a tick, a lot or their product is finer than 1e-8; leave the symbol out")
+        self.unit_e8 = one.tick_lot_e8.numerator
+
+    def quote(self, bid: int, bid_lots: int, ask: int, ask_lots: int, time_ms: int) -> bool:
+        """A new best bid and ask; False where it is none (crossed, empty)."""
+        if not 0 < bid < ask or bid_lots < 0 or ask_lots < 0:
+            return False
+        self.bid_ticks, self.bid_lots, self.ask_ticks, self.ask_lots = bid, bid_lots, ask, ask_lots
+        self.update_id += 1
+        if self.next_trade_id == 1:  # only quotes so far: the mid stands in for the last price
+            self.last_ticks = (bid + ask) >> 1
+            self._bar(time_ms, self.last_ticks)
+        return True
+
+    def trade(self, ticks: int, lots: int, side: int, time_ms: int) -> Trade | None:
+        """A public trade; a `side` of 0 is guessed from the price's move."""
+        if ticks <= 0 or lots <= 0:
+            return None
+        seller = side < 0 if side else ticks < self.last_ticks
+        one = Trade(self.next_trade_id, ticks, lots, time_ms, seller)
+        self.next_trade_id += 1
+        self.last_ticks, self.last_lots = ticks, lots
+        self.trades.append(one)
+        bar = self._bar(time_ms, ticks)
+        value = self.value_e8(ticks, lots)
+        bar.lots += lots
+        bar.quote_e8 += value
+        bar.count += 1
+        if not seller:
+            bar.taker_lots += lots
+            bar.taker_quote_e8 += value
+        bar.first_id = one.trade_id if bar.first_id < 0 else bar.first_id
+        bar.last_id = one.trade_id
+        return one
+
+    def _bar(self, time_ms: int, ticks: int) -> Bar:
+        """The minute's bar, widened to the price; minutes without a price before it repeat the last close."""
+        self.fill_minutes(time_ms)
+        bar = self.bars[-1] if self.bars else None
+        if bar is None:
+            bar = Bar(time_ms // MINUTE_MS * MINUTE_MS, ticks, ticks, ticks, ticks)
+            self.bars.append(bar)
+        elif bar.count == 0 and self.next_trade_id > 1:  # only stood in for: the first trade opens the minute
+            bar.open = bar.high = bar.low = ticks
+        bar.high, bar.low, bar.close = max(bar.high, ticks), min(bar.low, ticks), ticks
+        return bar
+
+    def fill_minutes(self, time_ms: int) -> None:
+        """Open the bars up to this time at the last close, as the exchange does in minutes without trades."""
+        minute = time_ms // MINUTE_MS * MINUTE_MS
+        while self.bars and self.bars[-1].open_ms < minute:
+            last = self.bars[-1]
+            self.bars.append(Bar(last.open_ms + MINUTE_MS, last.close, last.close, last.close, last.close))
+
+    def value_e8(self, ticks: int, lots: int) -> int:
+        """Exact value in 1e-8 quote units."""
+        return ticks * lots * self.unit_e8
+
+    def price(self, ticks: int) -> str:
+        """Price as the exchange writes it: eight decimals."""
+        return text_e8(ticks * self.tick_e8)
+
+    def quantity(self, lots: int) -> str:
+        """Quantity as the exchange writes it: eight decimals."""
+        return text_e8(lots * self.lot_e8)
+
+
+def text_e8(amount: int) -> str:
+    """A 1e-8 integer as decimal text with eight decimals: 12345 -> ``0.00012345``."""
+    sign = "-" if amount < 0 else ""
+    whole, rest = divmod(abs(amount), E8)
+    return f"{sign}{whole}.{rest:08d}"
