@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from binance_rig import NOW_NS, SPOT, USDM, Rig, fixtures, instrument
+from binance_rig import AT_MS, AT_NS, NOW_NS, SPOT, USDM, Rig, filled, fixtures, instrument, spot_event, usdm_event
 
 from engine.contracts import reasons
 from engine.contracts.records import BUY, FEE_IN_BASE, FORCED, MAKER, SELL
@@ -22,32 +22,6 @@ from engine.venues.binance.asides import (
     WalletChange,
 )
 from engine.venues.undecodable import Undecodable
-
-AT_MS = 1499405658657
-AT_NS = AT_MS * 1_000_000
-
-
-def spot_event(**change: Any) -> dict[str, Any]:
-    """executionReport as documented, about order 7 of ours unless said otherwise."""
-    return {
-        "e": "executionReport", "E": AT_MS + 1, "s": "ETHUSDT", "c": "keel-7", "S": "BUY", "o": "LIMIT", "f": "GTC",
-        "q": "1.00000000", "p": "2500.00000000", "P": "0.00000000", "F": "0.00000000", "g": -1, "C": "", "x": "NEW",
-        "X": "NEW", "r": "NONE", "i": 4293153, "l": "0.00000000", "z": "0.00000000", "L": "0.00000000", "n": "0",
-        "N": None, "T": AT_MS, "t": -1, "I": 8641984, "w": True, "m": False, "M": False, "O": AT_MS,
-        "Z": "0.00000000", "Y": "0.00000000", "Q": "0.00000000", "W": AT_MS, "V": "NONE",
-    } | change  # fmt: skip
-
-
-def usdm_event(**change: Any) -> dict[str, Any]:
-    """ORDER_TRADE_UPDATE as documented, about order 7 of ours unless said otherwise."""
-    order = {
-        "s": "BTCUSDT", "c": "keel-7", "S": "SELL", "o": "LIMIT", "f": "GTC", "q": "0.001", "p": "9910.5", "ap": "0",
-        "sp": "0", "x": "NEW", "X": "NEW", "i": 8886774, "l": "0", "z": "0", "L": "0", "T": AT_MS, "t": 0, "b": "0",
-        "a": "9.91", "m": False, "R": False, "wt": "CONTRACT_PRICE", "ot": "LIMIT", "ps": "BOTH", "cp": False,
-        "rp": "0", "pP": False, "si": 0, "ss": 0, "V": "EXPIRE_TAKER", "pm": "OPPONENT", "gtd": 0,
-    } | change  # fmt: skip
-    return {"e": "ORDER_TRADE_UPDATE", "E": AT_MS, "T": AT_MS, "o": order}
-
 
 ACKED = {
     "kind": "order_ack", "ts_ns": NOW_NS, "instrument": 1, "client_id": 7, "price_ticks": 250000, "qty_lots": 10000,
@@ -93,10 +67,6 @@ def test_a_stop_that_comes_onto_the_book_was_triggered() -> None:
     rig = Rig(SPOT)
     assert [(r["kind"], r["trigger_ticks"]) for r in rig(spot_event(**stop, w=False))] == [("order_ack", 245000)]
     assert [r["kind"] for r in rig(spot_event(**stop, w=True))] == ["order_ack", "order_triggered"]
-
-
-def filled(**change: Any) -> dict[str, Any]:
-    return spot_event(**{"x": "TRADE", "X": "FILLED", "l": "0.5000", "L": "2499.50", "t": 98765432} | change)
 
 
 FILLED = {

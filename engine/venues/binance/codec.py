@@ -117,7 +117,7 @@ class Codec:
         if slate.asides:
             slate.asides.clear()
         try:
-            if message.find(b'@bookTicker"', 0, 48) > 0:
+            if b'@bookTicker"' in message[:48]:
                 market.read_quote(slate, _QUOTE_IN_STREAM.decode(message).data, "")
             else:
                 self._read(message, "")

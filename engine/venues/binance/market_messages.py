@@ -98,9 +98,10 @@ class MarkPrice(msgspec.Struct, gc=False):
 def read_quote(slate: Slate, m: BookTicker, stream: str) -> None:
     """QUOTE. The spot message carries no time: its venue time is the time we saw it."""
     market = slate.markets.get(m.s) or slate.market(m.s)
-    prices, sizes = market.prices, market.sizes
-    seen = time_ns(m.T or m.E) if m.T or m.E else slate.sheet.ts_ns
-    slate.sheet.put(QUOTE, market.number, seen, 0, 0, 0, prices[m.b], sizes[m.B], prices[m.a], sizes[m.A], m.u)
+    prices, sizes, sheet = market.prices, market.sizes, slate.sheet
+    stamp = m.T or m.E
+    seen = time_ns(stamp) if stamp else sheet.ts_ns
+    sheet.put(QUOTE, market.number, seen, 0, 0, 0, prices[m.b], sizes[m.B], prices[m.a], sizes[m.A], m.u)
 
 
 def read_trade(slate: Slate, m: Trade, stream: str) -> None:
