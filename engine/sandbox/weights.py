@@ -53,22 +53,16 @@ class Budget:
     warnings: int = 0
     banned_until_ms: int = 0
 
-    def charge(self, weight: int) -> tuple[int, int]:
-        """(status, seconds to wait) of a request of this weight: 200, 429 above the limit, 418 while banned."""
+    def charge(self, weight: int, is_forced: bool = False) -> tuple[int, int]:
+        """(status, seconds to wait) of a request of this weight: 200; 429 above the limit (or where a fault
+        forces it); 418 for those who do not listen, and while they are banned."""
         now = self.clock.now_ms()
         if now < self.banned_until_ms:
             return 418, -(-(self.banned_until_ms - now) // 1000)
-        fits = self.weight.add(weight, now)
-        if fits:
+        if self.weight.add(weight, now) and not is_forced:
             self.warnings = 0
             return 200, 0
-        return self.warn()
-
-    def warn(self) -> tuple[int, int]:
-        """Answer 429, and 418 to those who do not listen."""
-        now = self.clock.now_ms()
-        if now >= self.banned_until_ms:
-            self.warnings += 1
+        self.warnings += 1
         if self.warnings > WARNINGS:
             self.banned_until_ms, self.warnings = now + BAN_MS, 0
             return 418, BAN_MS // 1000

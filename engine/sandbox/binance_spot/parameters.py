@@ -16,7 +16,6 @@ INTEGER: Final = r"^[0-9]{1,20}$"
 _COMPILED: Final = {pattern: re.compile(pattern) for pattern in (DECIMAL, SYMBOL, CLIENT_ID, INTEGER)}
 # parameter: the code that says a word is not one of its words
 _ENUM_CODES: Final = {"side": -1117, "type": -1116, "timeInForce": -1115, "interval": -1120}
-MOST_E8: Final = 9_223_372_036_854_775_807
 
 T = TypeVar("T")
 
@@ -73,10 +72,7 @@ class Parameters:
         rest = rest.rstrip("0")
         if len(rest) > 8:
             raise BinanceError(-1111, name)
-        amount = int(whole + rest.ljust(8, "0"))
-        if amount > MOST_E8:
-            raise BinanceError(-1130, name)
-        return amount
+        return int(whole + rest.ljust(8, "0"))
 
     def signed_bytes(self) -> bytes:
         """What a WS API client signs: all but the signature, sorted by name."""

@@ -115,9 +115,7 @@ class Rest:
 
     def charge(self, weight: int) -> None:
         """Use weight of the budget. Raises -1003 with 429 or 418 where there is none left."""
-        status, wait_s = self._budget.charge(weight)
-        if status == 200 and self._exchange.faults.take("A13"):
-            status, wait_s = self._budget.warn()
+        status, wait_s = self._budget.charge(weight, self._exchange.faults.take("A13") is not None)
         if status == 418:
             raise BinanceError(-1003, message=BANNED.format(self._budget.banned_until_ms), status=418, wait_s=wait_s)
         if status == 429:

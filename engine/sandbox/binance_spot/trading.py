@@ -97,7 +97,7 @@ def _answer(p: Parameters) -> str:
 
 def test_order(exchange: Exchange, account: Account, p: Parameters) -> Json:
     """POST order/test: everything but the order."""
-    ticket = read_ticket(exchange, account, p)
+    ticket, _ = read_ticket(exchange, account, p), _answer(p)
     reason = exchange.refusal(account, ticket)
     if reason:
         raise _spoken(exchange, account, ticket, reason)
