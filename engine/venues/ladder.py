@@ -4,7 +4,7 @@ Rules
 -----
 * WAITING: diffs are kept until a snapshot arrives; those it already contains are dropped.
 * LIVE: every diff must join the one before it. Spot: `first_id <= last + 1 <= last_id`; USD-M: `previous_id == last`.
-  The first diff after a snapshot must straddle the snapshot's id instead.
+  The first diff after a snapshot instead ends on or after the snapshot's id and leaves nothing out before it.
 * GAP: a diff is missing or the book came out crossed. The book is empty and shows nothing until the next snapshot.
 """
 
@@ -172,8 +172,8 @@ class Ladder:
     def _joins(self, diff: Diff) -> bool:
         if diff.previous_id is None:
             return diff.first_id <= self.last_id + 1
-        if self._is_first:
-            return diff.first_id <= self.last_id or diff.previous_id == self.last_id
+        if self._is_first:  # everything before it is in the snapshot; ids jump, so the snapshot's may lie between two
+            return diff.previous_id <= self.last_id
         return diff.previous_id == self.last_id
 
     def _is_crossed(self) -> bool:

@@ -73,6 +73,14 @@ def test_the_usdm_rule_straddles_the_snapshot_then_follows_pu() -> None:
     assert (ladder.state, ladder.gaps, ladder.top()) == (GAP, 1, ([], []))
 
 
+def test_a_usdm_snapshot_between_two_diffs_misses_nothing() -> None:
+    ladder = live()
+    assert ladder.apply(perp(97, 103, 104)), "ids jump: nothing happened between 97 and the snapshot's 100"
+    ladder = live()
+    assert not ladder.apply(perp(101, 103, 104)), "the diff that ended on 101 is missing"
+    assert ladder.state == GAP
+
+
 def test_after_a_gap_a_snapshot_and_the_diffs_since_make_it_live_again() -> None:
     ladder = live()
     ladder.apply(spot(105, 106))
