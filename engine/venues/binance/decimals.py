@@ -62,8 +62,7 @@ class Grid(dict[str, int]):
     def nearest(self, text: str) -> int:
         """The nearest whole count, halves upwards, for numbers that are computed, not quoted (mark prices)."""
         count, rest = self._split(text)
-        places = len(text) - text.find(".") - 1 if "." in text else 0
-        return count + (2 * rest >= self._scales[places][1])
+        return count + (2 * rest >= self._scales[len(text.partition(".")[2])][1])
 
     def or_zero(self, text: str | None) -> int:
         """As `grid[text]`, but a missing text and any zero mean "none" (orders without a price or trigger)."""
@@ -71,11 +70,11 @@ class Grid(dict[str, int]):
 
     def _split(self, text: str) -> tuple[int, int]:
         """Whole count and remainder (in units of the scale's denominator)."""
-        point = text.find(".")
-        digits = text if point < 0 else text[:point] + text[point + 1 :]
+        whole, _, fraction = text.partition(".")
+        digits = whole + fraction
         if not (digits.isdigit() and digits.isascii() and len(text) < _LONGEST):
             raise Undecodable(f"{self._symbol}: {self._field} {shown(text)!r} is not a plain decimal number")
-        numerator, denominator = self._scales[0 if point < 0 else len(text) - point - 1]
+        numerator, denominator = self._scales[len(fraction)]
         count, rest = divmod(int(digits) * numerator, denominator)
         if count > MAX_TICKS or count + (rest > 0) < self._least:
             raise Undecodable(
