@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,8 @@ def test_a_resume_that_lay_around_is_refused_and_an_emergency_is_not(live: LiveR
 
     play(live, body)
     answer = await_answer(live.blocking, "run-1", "r", 0.01)
-    assert answer is not None and answer.message == "resume was sent 3600 s ago, more than 60 s: send it again"
+    assert answer is not None
+    assert re.fullmatch(r"resume was sent 360\d s ago, more than 60 s: send it again", answer.message)
 
 
 def test_redis_gone_is_retryable_and_commands_come_after_it_is_back(own: LiveRedis, tmp_path: Path) -> None:
