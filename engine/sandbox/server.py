@@ -109,6 +109,10 @@ class Sandbox:
             "control": f"http://{HOST}:{control}",
         }
 
+    async def until_over(self) -> None:
+        """Wait until all of the market has been played (at `speed` 0 at once)."""
+        await asyncio.wait(self._tasks[:1])
+
     async def stop(self) -> None:
         """Stop playing and listening."""
         for task in self._tasks:

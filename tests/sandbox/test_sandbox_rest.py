@@ -148,9 +148,10 @@ def test_a_client_id_lives_once_at_a_time(running: Running) -> None:
     assert running.order("BUY", "LIMIT", newClientOrderId="twin", **limit)[0] == 200
     assert running.order("BUY", "LIMIT", newClientOrderId="twin", **limit)[1]["msg"] == "Duplicate order sent."
     assert running.order("BUY", "LIMIT", newClientOrderId="bad id!", **limit)[1]["code"] == -1100
-    assert running.call("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="twin")[1]["status"] == "CANCELED"
+    twin = {"symbol": "BTCUSDT", "origClientOrderId": "twin"}
+    assert running.call("DELETE", "/api/v3/order", **twin)[1]["status"] == "CANCELED"
     assert running.order("BUY", "LIMIT", newClientOrderId="twin", **limit)[0] == 200
-    assert running.call("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="twin")[0] == 200
+    assert running.call("DELETE", "/api/v3/order", **twin)[0] == 200
 
 
 def test_cancel_replace_in_all_its_ways(running: Running) -> None:

@@ -104,7 +104,7 @@ def test_a_book_kept_by_the_documented_way_is_the_book(running: Running) -> None
     events, snapshot, final = talk(f"{running.ws}/ws/btcusdt@depth@100ms", words)
     for before, after in zip(events, events[1:], strict=False):
         assert after["U"] == before["u"] + 1
-    book = {side: {price: size for price, size in snapshot[side]} for side in ("bids", "asks")}
+    book = {side: dict(snapshot[side]) for side in ("bids", "asks")}
     fresh = [event for event in events if event["u"] > snapshot["lastUpdateId"]]
     assert fresh[0]["U"] <= snapshot["lastUpdateId"] + 1 <= fresh[0]["u"]
     for event in fresh:
@@ -166,9 +166,8 @@ def test_orders_over_the_ws_api_and_what_the_user_stream_says(running: Running) 
         limit = {"type": "LIMIT", "timeInForce": "GTC", "price": f"{bid * 0.99:.2f}", "quantity": "0.00100"}
         placed = await api.ask("order.place", signed(running, **wanted, **limit))
         status = await api.ask("order.status", signed(running, symbol="BTCUSDT", origClientOrderId="mine-1"))
-        gone = await api.ask(
-            "order.cancel", signed(running, symbol="BTCUSDT", orderId=placed["result"]["orderId"], newClientOrderId="c-1")
-        )
+        named = {"symbol": "BTCUSDT", "orderId": placed["result"]["orderId"], "newClientOrderId": "c-1"}
+        gone = await api.ask("order.cancel", signed(running, **named))
         market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
         bought = await api.ask("order.place", signed(running, **market))
         account = await api.ask("account.status", signed(running))
