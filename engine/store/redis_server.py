@@ -5,6 +5,7 @@ disk. All processes of one home share it:
 
 * every user holds a shared lock on ``users.lock``; the kernel lets go of it even after ``kill -9``;
 * starting and stopping happen under an exclusive lock on ``start.lock``, so two starters cannot both start;
+* the server itself holds ``server.lock`` as long as its process lives, so a starter killed halfway leaves no twin;
 * whoever leaves last (the shared lock can be made exclusive) stops the server. After a ``kill -9`` of the last user
   the server stays up, and the next user takes it over with its contents.
 """
@@ -153,21 +154,39 @@ def _embedded(folder: Path) -> Iterator[Path]:
 
 def _ensure_running(folder: Path) -> bool:
     """Under start.lock: start the server unless it answers. True when it was started."""
-    if _answers(_socket(folder)):
+    server, give_up = _open_lock(folder / "server.lock"), time.monotonic() + _START_S
+    try:
+        while not _answers(_socket(folder)):
+            try:
+                fcntl.flock(server, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # its process lives: on its way up or down
+                if time.monotonic() > give_up:
+                    raise _stuck(folder) from None
+                time.sleep(0.005)
+                continue
+            _socket(folder).unlink(missing_ok=True)  # a server that was killed leaves its socket behind
+            _start(folder, server)
+            return True
         return False
-    _socket(folder).unlink(missing_ok=True)  # a server that was killed leaves its socket behind
-    _start(folder)
-    return True
+    finally:
+        os.close(server)  # a server we started inherited the lock and keeps it
 
 
-def _start(folder: Path) -> None:
+def _stuck(folder: Path) -> Retryable:
+    pid = folder / "redis.pid"
+    name = f"process {pid.read_text().strip()}" if pid.is_file() else "its process"
+    return Retryable(f"the embedded Redis in {folder} is stuck: end {name}, then try again")
+
+
+def _start(folder: Path, lock: int) -> None:
+    inside = folder.resolve()
     settings = _SETTINGS | {
-        "unixsocket": str(_socket(folder)), "dir": str(folder), "pidfile": str(folder / "redis.pid"),
-        "logfile": str(folder / "redis.log"),
+        "unixsocket": str(_socket(folder)), "dir": str(inside), "pidfile": str(inside / "redis.pid"),
+        "logfile": str(inside / "redis.log"),
     }  # fmt: skip
     command = [str(_binary()), *(word for key, value in settings.items() for word in (f"--{key}", value))]
     try:  # it puts itself into the background, in a session of its own: a Ctrl-C in our terminal spares it
-        subprocess.run(command, check=True, capture_output=True, timeout=_START_S)
+        subprocess.run(command, check=True, capture_output=True, timeout=_START_S, pass_fds=(lock,))
         _wait_until_up(folder)
     except (OSError, subprocess.SubprocessError) as error:
         raise Fatal(
@@ -199,7 +218,7 @@ def _answers(socket: Path) -> bool:
         try:
             client.ping()
         except redis.TimeoutError:
-            raise Retryable(f"the embedded Redis at {socket} is stuck; end its process, then try again") from None
+            raise _stuck(socket.parent) from None
         except (redis.ConnectionError, OSError):
             return False
     return True

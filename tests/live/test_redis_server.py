@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import socket
@@ -91,6 +92,30 @@ def test_kill_9_of_the_server_leaves_a_stale_socket_and_the_next_user_starts_afr
         live.check()
         with connect_redis(None, home) as second:
             assert second.blocking.info("server")["process_id"] != killed
+
+
+def test_the_server_is_known_to_live_by_its_lock(home: Path) -> None:
+    with connect_redis(None, home) as live:
+        lock = os.open(home / "redis" / "server.lock", os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(int(live.blocking.info("server")["process_id"]), signal.SIGKILL)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # returns when it is gone
+        os.close(lock)
+        assert live.revive()
+
+
+def test_a_stuck_server_is_named_and_gets_no_twin(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.store.redis_server._CONNECT_S", 0.05)
+    with connect_redis(None, home) as live:
+        server = int(live.blocking.info("server")["process_id"])
+        os.kill(server, signal.SIGSTOP)
+        try:
+            with pytest.raises(Retryable, match=f"stuck: end process {server}"), connect_redis(None, home):
+                pass
+        finally:
+            os.kill(server, signal.SIGCONT)
+        live.check()
 
 
 def test_stop_on_request_even_in_use(home: Path) -> None:
