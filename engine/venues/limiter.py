@@ -133,7 +133,8 @@ class RateLimiter:
     async def give_back(self, grant: Grant) -> None:
         """The request of `grant` was not sent after all."""
         if grant.shared_ms == 0:
-            return  # alone we stay careful
+            self._local.give_back(grant.charges, grant.local_ms)
+            return
         self._local.note({name: -weight for name, weight in grant.charges.items()}, grant.local_ms)
         with self._redis():
             await self._run("back", self._rows(grant.charges), grant.shared_ms)

@@ -38,6 +38,12 @@ class LocalShare:
             for known in self._known[name]:
                 known.own.charge(now_ms, weight)
 
+    def give_back(self, charges: Mapping[str, int], at_ms: int) -> None:
+        """What was taken alone at `at_ms` was not sent."""
+        self.note({name: -weight for name, weight in charges.items()}, at_ms)
+        for name, weight in charges.items():
+            self._unsent[name] = max(0, self._unsent.get(name, 0) - weight)
+
     def learn(self, name: str, used: list[int], now_ms: int) -> None:
         """Redis counts this much in each window of the budget, ours included."""
         for known, count in zip(self._known[name], used, strict=True):
@@ -67,13 +73,12 @@ class LocalShare:
 
     def unsent(self) -> dict[str, int]:
         """Budget -> what Redis has not been told yet."""
-        return dict(self._unsent)
+        return {name: weight for name, weight in self._unsent.items() if weight}
 
     def told(self, charges: Mapping[str, int]) -> None:
         """Redis now knows of these."""
         for name, weight in charges.items():
-            self._unsent[name] -= weight
-        self._unsent = {name: weight for name, weight in self._unsent.items() if weight > 0}
+            self._unsent[name] = max(0, self._unsent[name] - weight)
 
     def own(self, now_ms: int) -> dict[str, list[int]]:
         """Budget -> our own use in each window, where there is any."""

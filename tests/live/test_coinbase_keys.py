@@ -44,7 +44,7 @@ def verify(message: bytes, signature: bytes) -> None:
     KEY.public_key().verify(encode_dss_signature(r, s), message, ec.ECDSA(SHA256()))
 
 
-@pytest.mark.parametrize("secret", [pem(KEY), pkcs8(KEY)])
+@pytest.mark.parametrize("secret", [pem(KEY), pkcs8(KEY)], ids=["sec1", "pkcs8"])
 def test_es256_token_of_a_request(secret: str) -> None:
     key = coinbase_key(NAME, Secret(secret))
     for _ in range(8):  # leading zero bytes of r and s come by chance
@@ -74,7 +74,7 @@ def test_ed25519_token() -> None:
     assert claims["uris"] == ["POST api.coinbase.com/api/v3/brokerage/orders"]
 
 
-@pytest.mark.parametrize(("name", "secret"), [(NAME, pem(KEY)), (ID, ED_SECRET)])
+@pytest.mark.parametrize(("name", "secret"), [(NAME, pem(KEY)), (ID, ED_SECRET)], ids=["es256", "eddsa"])
 def test_claims_agree_with_ccxt(name: str, secret: str) -> None:
     exchange = ccxt.coinbase({"apiKey": name, "secret": secret})
     signed = exchange.sign("brokerage/accounts", ["v3", "private"], "GET", {"limit": 1})

@@ -6,8 +6,11 @@ import asyncio
 import time
 
 import pytest
+import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from engine.contracts.errors import BadInput
 from engine.store.redis_server import LiveRedis
@@ -49,6 +52,24 @@ def test_what_is_not_used_is_given_back_and_old_grants_expire(live: LiveRedis) -
             assert not await ready.renew() and not ready.take()
             with pytest.raises(BadInput, match="count"):
                 ReadyGrants(limiter, {"v.orders": 1}, Urgency.ENTRY, 0, TINY, clock)
+
+    asyncio.run(main())
+
+
+def test_standing_by_without_redis_uses_nothing_up() -> None:
+    async def main() -> None:
+        clock = Clock()
+        nowhere = redis.asyncio.Redis(unix_socket_path="/nonexistent/redis.sock", retry=Retry(NoBackoff(), 0))
+        async with nowhere as client:
+            limiter = RateLimiter(client, "h", "", TINY, clock_ms=clock, shared_clock_ms=clock)
+            ready = ReadyGrants(limiter, {"v.orders": 1}, Urgency.EXIT, 1, TINY, clock)
+            assert not await ready.renew()  # nobody knows what was used: the head-room's share is less than one
+            clock.ms += LENGTH_MS + 201
+            for _ in range(30):
+                assert await ready.renew()
+                clock.ms += 50
+            await ready.close()
+            assert await limiter.acquire("v.orders", 2, Urgency.EXIT, patience_s=0)
 
     asyncio.run(main())
 
