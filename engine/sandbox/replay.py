@@ -35,7 +35,7 @@ class Replay:
         self._blocks = market.blocks(16_384)
         self._block: Any = next(self._blocks)
         self._at = 0
-        self._play_history(market.from_ns, market.from_ns + round(history_s * SECOND_NS))
+        self._play_history(market.from_ns + round(history_s * SECOND_NS))
 
     @property
     def is_over(self) -> bool:
@@ -65,13 +65,13 @@ class Replay:
         self.played += count
         return part
 
-    def _play_history(self, first_ns: int, start_ns: int) -> None:
+    def _play_history(self, start_ns: int) -> None:
         """Everything before the start, dated back: in steps short enough to date candles by the second."""
         now_ms = self._exchange.clock.now_ms()
         while not self.is_over:
             if self._at >= len(self._block):
                 self._block, self._at = next(self._blocks), 0
-            if self.next_ns > start_ns or (start_ns == first_ns and self.played > 0 and self.next_ns > first_ns):
+            if self.next_ns > start_ns:
                 break
             stamp = self.next_ns
             part = self._take(0, min(stamp // SECOND_NS * SECOND_NS + SECOND_NS - 1, start_ns))
