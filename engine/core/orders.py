@@ -9,6 +9,7 @@ import numpy as np
 from engine.contracts.reasons import NO_SUCH_TRANSITION, PROTOCOL_VIOLATION
 from engine.contracts.records import (
     CANCEL,
+    LIMIT_ORDER,
     NO_INSTRUMENT,
     PLACE,
     ROLE_ENTRY,
@@ -195,6 +196,8 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
         p.stop_id = order.client_id
     elif order.role == ROLE_EXIT:
         p.exit_id = order.client_id
+        if order.order_type == LIMIT_ORDER:
+            order.decision_ticks = order.price_ticks  # a target was decided on long before the touch came there
     if order.replaces != 0:
         move(s, out, order.replaces, life.CANCEL_SENT)
 

@@ -114,7 +114,10 @@ def _warnings(values: Mapping[str, Any]) -> list[str]:
     found += [f"A limit was passed without a recorded gap: {breach}." for breach in values["unlisted_breaches"][:5]]
     found += [f"Trading state changed at {change}." for change in values["state_changes"][-3:]]
     if values["state_changes"] and " to ACTIVE " not in values["state_changes"][-1]:
-        found.append("Only a person lifts that, so the run ends without new entries: its later days show no trading.")
+        found.append(
+            "Only a person lifts that, so the run ends without new entries: its later days show no trading. "
+            "The limit watches every tick; the curve below is drawn from hourly marks."
+        )
     if (values["sharpe"] or 0.0) > IMPLAUSIBLE_SHARPE:
         found.append(f"Implausible: Sharpe {values['sharpe']:.1f} is above 5. Look for look-ahead or missing costs.")
     if (values["profit_factor"] or 0.0) > IMPLAUSIBLE_PROFIT_FACTOR:
