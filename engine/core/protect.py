@@ -64,6 +64,15 @@ def cover_funding(s: Any, i: int) -> None:
 
 
 @kernel
+def watch_target(s: Any, i: int) -> None:
+    """Take profit once a *new* price stands at the target: an answer from the venue is no reason to try again."""
+    p = s.positions[i]
+    due = s.head[0].now_ns >= p.target_after_ns
+    if p.target_ticks != 0 and due and (p.mark_ticks - p.target_ticks) * p.side >= 0:
+        want_exit(s, i, reasons.TAKE_PROFIT)
+
+
+@kernel
 def supervise(s: Any, out: Any, i: int) -> None:
     """Bring the venue's orders for an instrument in line with the position."""
     p = s.positions[i]
@@ -71,9 +80,6 @@ def supervise(s: Any, out: Any, i: int) -> None:
         if p.stop_id != 0:
             cancel(s, out, p.stop_id, reasons.EXIT_SIGNAL)
         return
-    due = s.head[0].now_ns >= p.target_after_ns
-    if p.target_ticks != 0 and due and (p.mark_ticks - p.target_ticks) * p.side >= 0:
-        want_exit(s, i, reasons.TAKE_PROFIT)
     if s.head[0].flattening != 0:
         want_exit(s, i, reasons.EMERGENCY_EXIT)
     if p.exit_reason == 0 and (p.stop_ticks <= 0 or p.stop_tries >= MAX_STOP_TRIES):

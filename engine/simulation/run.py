@@ -79,6 +79,8 @@ def advance(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, u
                 lanes.replies_count -= 1
                 emit_copy(s, out, event, head.seq + 1)
                 step(s, event, out)
+                if is_last and at_engine >= count:
+                    before = out.count[0]  # no market, no venue: what is wanted now stays unsent
             elif timer_due <= market_at_engine:
                 event = cursor.timer[0]
                 event.ts_ns = timer_due

@@ -172,6 +172,8 @@ REGRESSIONS = {
     "a day was left with more at risk than its limit because exits were counted as free": (calm, 43),
     "the same, by four cents": (calm, 93),
     "one coarse lot was lost whole to a fee of a thousandth": (calm, 21),
+    "after the data had ended, target and stop replaced each other for ever": (storm, 220194111),
+    "the same": (storm, 220203129),
     "fees in base broke a lot too many": (calm, 115),
 }
 
