@@ -56,6 +56,7 @@ ENTRY_TIMEOUT: Final = 112
 FORCE_EXIT: Final = 113
 FUNDING_EXIT: Final = 114
 RESERVE_EXIT: Final = 115
+OUTGROWN_EXIT: Final = 116
 
 # --- venue rejections -------------------------------------------------------------------------
 PRICE_FILTER: Final = 200

@@ -12,7 +12,7 @@ from engine.contracts import reasons
 from engine.contracts.records import GTC, IOC, LIMIT_ORDER, MARKET, REDUCE_ONLY, ROLE_EXIT, ROLE_STOP, STOP_MARKET
 from engine.core import life
 from engine.core.compile import kernel
-from engine.core.money import value_down
+from engine.core.money import fee_up, value_down
 from engine.core.orders import cancel, find, is_working, place
 from engine.core.portfolio import free_e8, refresh_at_stop
 from engine.core.risk import funding_buffer_e8, reserve_e8
@@ -70,6 +70,19 @@ def watch_target(s: Any, i: int) -> None:
     due = s.head[0].now_ns >= p.target_after_ns
     if p.target_ticks != 0 and due and (p.mark_ticks - p.target_ticks) * p.side >= 0:
         want_exit(s, i, reasons.TAKE_PROFIT)
+
+
+@kernel
+def watch_growth(s: Any, i: int) -> None:
+    """A position that quadrupled leaves before closing it could cost a day's limit: equity is marked without the
+    cost of leaving, so the day that pays it must be one that can."""
+    p = s.positions[i]
+    value = p.cost_e8 + p.unrealised_e8
+    if value <= 4 * p.cost_e8:
+        return
+    cost = fee_up(value, s.instruments[i].taker_fee_e8 + s.limits[0].stop_slippage_bps)
+    if 4 * cost * s.head[0].open_positions > s.head[0].day_limit_e8:
+        want_exit(s, i, reasons.OUTGROWN_EXIT)
 
 
 @kernel

@@ -19,7 +19,7 @@ from engine.core.portfolio import book_e8, equity_e8, free_e8, liquidation_ticks
 
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
-FUNDING_PCT = 3 * SCALE
+FUNDING_PCT = 12 * SCALE
 MAX_TICKS = 1 << 46  # a price of 100,000 in ticks of 1e-8 is 2**43
 ROOM = 8  # how many times over a price may grow before the value of a position is no longer computable
 
@@ -72,8 +72,8 @@ def commit_room_e8(s: Any, i: int) -> int:
 
 @kernel
 def funding_buffer_e8(s: Any) -> int:
-    """Cash above the reserve that must stand ready for the next funding payment: 3 % of what may be open,
-    more than any contract has been seen to charge in one interval. Below it, payers leave."""
+    """Cash above the reserve that must stand ready for the next funding payment: 12 % of what may be open. Data
+    with more than 10 % in one interval is refused as damage. Below it, payers leave."""
     return share_of(min(s.limits[0].exposure_e8, max(s.head[0].day_start_e8, 0)), FUNDING_PCT)
 
 

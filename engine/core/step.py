@@ -111,6 +111,7 @@ def _market(s: Any, event: Any, out: Any) -> None:
         risk.watch_equity(s, out)
         table.on_tick(s, out, i, p.strategy)
         protect.watch_target(s, i)
+        protect.watch_growth(s, i)
     if closed != 0:
         table.on_bar(s, out, i, closed)
     if p.qty_lots != 0 or p.stop_id != 0:
