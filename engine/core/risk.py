@@ -280,9 +280,11 @@ def enforce_day(s: Any) -> None:
 
 @kernel
 def open_gap_reason(s: Any, loss: int) -> int:
-    """Why a day can lose too much with no trade closed beyond its limit: what was won earlier cost more than that
-    to close (fees), or open positions were marked across a jump."""
+    """Why a day can lose too much with no trade closed beyond its limit: one day's funding, what was won earlier
+    cost more than that to close (fees), or open positions were marked across a jump."""
     head = s.head[0]
+    if loss + min(head.funding_e8 - head.day_funding_e8, 0) <= head.day_limit_e8:
+        return reasons.GAP_FUNDING
     if loss - (head.fees_e8 - head.day_fees_e8) <= head.day_limit_e8:
         return reasons.GAP_EXIT_COST
     for i in range(s.head[0].instruments):
@@ -313,5 +315,6 @@ def new_day(s: Any, out: Any) -> None:
     head.day_end_ns = (head.now_ns // DAY_NS + 1) * DAY_NS
     head.day_start_e8 = equity_e8(s)
     head.day_fees_e8 = head.fees_e8
+    head.day_funding_e8 = head.funding_e8
     head.day_limit_e8 = max(day_limit_e8(s), 0)
     enforce_day(s)

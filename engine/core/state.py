@@ -52,6 +52,7 @@ HEAD: Final = np.dtype(
                 "day_limit_e8",  # the day's loss limit, fixed at the day's start
                 "day_gap_reason",
                 "day_fees_e8",  # fees paid before the day began
+                "day_funding_e8",  # funding received before the day began
                 "peak_e8",
                 "open_positions",
                 "violations",

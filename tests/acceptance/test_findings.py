@@ -27,7 +27,7 @@ def written(folder: Path, name: str, *tables: pd.DataFrame) -> Path:
     return path
 
 
-@pytest.mark.parametrize("rate", [0.0003, 0.0005, 0.001])
+@pytest.mark.parametrize("rate", [0.0003, 0.0005, 0.001, 0.02, 0.1])
 def test_many_small_fundings_never_lose_more_than_a_trade_may(tmp_path: Path, rate: float) -> None:
     """A perpetual that hardly moved lost $22 through fundings of 0.05 % an hour, and drew cash below the reserve."""
     bars = 288 * 10
@@ -48,8 +48,11 @@ def test_many_small_fundings_never_lose_more_than_a_trade_may(tmp_path: Path, ra
         )
     )  # fmt: skip
     assert result.metrics.funding_usd < -10, "a market without funding proves nothing"
-    assert min(trade.net_usd for trade in result.ledger.trades) > Decimal(-10)
-    assert result.ledger.gaps == []
+    if rate < 0.01:
+        assert min(trade.net_usd for trade in result.ledger.trades) > Decimal(-10)
+        assert result.ledger.gaps == []
+    else:  # one payment alone passes the limit: listed, and the reserve stands
+        assert {gap.cause for gap in result.ledger.gaps} <= {"GAP_FUNDING"}
     assert min(row.free_usd for row in result.ledger.equity) >= 200
 
 
