@@ -1,0 +1,188 @@
+"""The port every venue is behind: market data, execution, account.
+
+Rules
+-----
+* What happens at a venue reaches the engine as RECORDs through the `Inlet`, from the loop's own thread; nothing else
+  influences a decision. `Notice`s are for people.
+* A send has three outcomes, each a record: accepted, refused (ORDER_REJECT, CANCEL_REJECT with a reason), unknown
+  (ORDER_UNKNOWN: timeout, disconnect, 5xx, unparsable). `send` neither waits nor raises for the venue's sake.
+* A fill is told once (by the venue's trade id), however often and on however many ways the venue tells it.
+* The parts of one venue know nothing of other venues: one's death changes nothing for the rest.
+* The numbers in records are positions in the engine's one list of instruments, of all venues together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+
+from engine.contracts.instruments import Instrument
+
+Records = np.ndarray[Any, Any]
+NoticeKind = Literal[
+    "connected",  # a stream stands and delivers
+    "lost",  # a stream broke, or is mute (pings without data count as mute); reconnecting
+    "gap",  # a book lost its sequence and is read anew
+    "undecodable",  # a message nobody understands was counted and left out
+    "refused",  # the venue refused a request that is no order: key, permission, rate
+    "foreign",  # an order, fill or position that is not ours: shown, never touched
+    "wallet",  # a deposit, withdrawal or transfer
+    "rules",  # tick, lot, minimum or fee changed
+    "emulated",  # something the venue does not have is done by us (stops, replacement)
+    "clock",  # the venue's clock and ours disagree
+]
+
+
+class Notice(NamedTuple):
+    """Something a person may want to know; `text` says what, and the fix where there is one. No secrets."""
+
+    venue: str
+    kind: NoticeKind
+    text: str
+    instrument: int | None = None
+
+
+class StreamHealth(NamedTuple):
+    """One stream or connection. Times are wall ns, 0 before the first; `data_ns` counts data only, never pings."""
+
+    name: str
+    connected: bool
+    data_ns: int
+    messages: int
+    reconnects: int
+    gaps: int
+    undecodable: int
+
+
+class Inlet(Protocol):
+    """Where a venue puts what it hears. Copies at once: the caller may reuse its array."""
+
+    def market(self, records: Records, count: int) -> None:
+        """The first `count` of `records`: QUOTE, DEPTH, TRADE, MARK (of which only the newest may survive an
+        overload), PATH, FUNDING, FEED_STATUS (which always do)."""
+
+    def account(self, records: Records, count: int) -> None:
+        """Order events, fills, FUNDING with an amount, FILTER, BALANCE: never dropped, taken before market data."""
+
+    def notice(self, notice: Notice) -> None:
+        """Tell people."""
+
+
+class MarketData(Protocol):
+    """Rules and prices of one venue; needs no key."""
+
+    @property
+    def name(self) -> str:
+        """The venue, as in `Instrument.venue`."""
+
+    async def load(self, symbols: Sequence[str]) -> list[Instrument]:
+        """Rules of `symbols` (BASE/QUOTE, BASE/QUOTE:SETTLE for perpetuals), in their order, with standard fees.
+        Raises BadInput for a symbol the venue does not trade, Retryable where it is not reachable."""
+
+    async def history(self, instrument: int, timeframe_s: int, count: int) -> Records:
+        """The last `count` closed candles as PATH records in time order, for warming up; fewer where there are fewer."""
+
+    async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
+        """Connect, subscribe to this venue's among `instruments`, and stay connected (with jitter between attempts)
+        until cancelled. A broken, mute or incomplete stream is a FEED_STATUS for each instrument it feeds."""
+
+    def health(self) -> list[StreamHealth]:
+        """Every stream, for the live view."""
+
+
+class Execution(Protocol):
+    """Orders to one venue and what becomes of them."""
+
+    async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
+        """Keep the order socket and the user stream open until cancelled."""
+
+    @property
+    def is_ready(self) -> bool:
+        """An order can be sent now and its events would be heard."""
+
+    def send(self, command: Any) -> None:
+        """Send one PLACE or CANCEL record (valid only during the call). PLACE with `ref_id` takes the place of that
+        order of ours: atomically where the venue can, else cancelled first and placed once that is confirmed."""
+
+    async def ask(self, instrument: int, client_id: int) -> bool:
+        """What became of an order of ours, in every book it may lie in: fills first, then its state, as records.
+        False where the venue does not know it (no proof while a send may still be under way). Raises Retryable."""
+
+    def health(self) -> list[StreamHealth]:
+        """Order socket and user stream, for the live view."""
+
+
+class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue says about the account and its key; fees as fractions, by instrument number."""
+
+    can_trade: bool
+    can_withdraw: bool
+    is_ip_bound: bool | None  # None: the venue does not say
+    fees: dict[int, tuple[Decimal, Decimal]] = {}  # maker, taker
+    notes: tuple[str, ...] = ()
+
+
+class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in one of the venue's books. `client_id` is None where it is not ours (of this run)."""
+
+    instrument: int
+    client_id: int | None
+    client_text: str
+    venue_order_id: str
+    book: Literal["orders", "algo", "emulated"]
+    side: int
+    order_type: str  # the venue's word
+    qty_lots: int
+    filled_lots: int
+    price_ticks: int
+    trigger_ticks: int
+
+
+class Wallet(msgspec.Struct, frozen=True, kw_only=True):
+    """One asset of an account, in units of the asset."""
+
+    asset: str
+    free: Decimal
+    locked: Decimal
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """One perpetual position: signed lots."""
+
+    instrument: int
+    qty_lots: int
+    entry_price: Decimal
+
+
+class Account(Protocol):
+    """Questions about the account; every answer is the venue's own. A failed question raises Retryable: it is never
+    an empty answer."""
+
+    async def check(self) -> AccountFacts:
+        """Whether this account may be traded. Raises Refused naming fault and fix: a wrong key, a key that may
+        withdraw, hedge mode, a margin mode we do not use."""
+
+    async def open_orders(self) -> list[OpenOrder]:
+        """Everything open in all of the venue's books, other people's too."""
+
+    async def wallets(self) -> list[Wallet]:
+        """Assets with something in them."""
+
+    async def positions(self) -> list[Position]:
+        """Perpetual positions other than zero; empty on spot venues."""
+
+    async def fills_since(self, since_ns: int) -> int:
+        """Tell the inlet our fills since then that it was not told; returns how many."""
+
+
+class Venue(NamedTuple):
+    """One venue, put together: a real one's parts, or real market data with simulated execution and account."""
+
+    name: str
+    market: MarketData
+    execution: Execution
+    account: Account
