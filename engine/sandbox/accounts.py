@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
+from engine.contracts.errors import BadInput
 from engine.core.memory import Flat
 
 KeyKind = Literal["HMAC", "ED25519", "RSA"]
@@ -162,6 +163,12 @@ class Accounts:
         self.all.append(account)
         self._by_key.update({key.api_key: (account, key) for key in account.keys})
         return account
+
+    def numbered(self, number: int) -> Account:
+        """An account by its number. Raises BadInput."""
+        if not 0 <= number < len(self.all):
+            raise BadInput(f"account = {number}: there are accounts 0..{len(self.all) - 1}")
+        return self.all[number]
 
     def by_key(self, api_key: str) -> tuple[Account, Key] | None:
         """Account and key; None for an unknown or revoked one."""

@@ -35,6 +35,7 @@ FAULTS: Final[dict[str, Kind]] = {
     "A6": Kind("cancel_fill_race", "cancel", "the order fills the moment its cancel arrives"),
     "A7": Kind("order_503", "order", "an order is answered 503 and not accepted; `order_types` narrows it"),
     "A8": Kind("venue_cancels", "now", "the exchange cancels all orders of `account`, or those of `order_types`"),
+    "A9": Kind("liquidated", "now", "the exchange closes the perpetual position of `account` in `symbol`"),
     "A10": Kind("manual_close", "now", "the customer sells all coins of `symbol` by hand"),
     "A11": Kind("manual_open", "now", "the customer buys `lots` lots of `symbol` by hand"),
     "A12": Kind("filter_change", "now", "`min_notional` and `min_qty` of `symbol` change"),
@@ -44,13 +45,14 @@ FAULTS: Final[dict[str, Kind]] = {
     "A16": Kind("book_gap", "depth", "a depth event is not sent"),
     "A23": Kind("key_revoked", "now", "the keys of `account` are revoked"),
 }
-"""A9 and A22 are about futures; A17-A21, A24 and A25 are done to the engine, not by the exchange."""
+"""A22 is how the futures venue always is; A17-A21, A24 and A25 are done to the engine, not by the exchange."""
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
     """One fault as asked for. `fault` is a number or name of the table; -1 in `count` means until cleared."""
 
     fault: str
+    venue: str = ""
     count: int = 1
     account: int = 0
     symbol: str = ""

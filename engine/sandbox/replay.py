@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.contracts.errors import BadInput
 from engine.markets.market import Market
-from engine.sandbox.exchange import Exchange
+from engine.sandbox.site import Hall
 
 TURN_S: Final = 0.001
 MOST_AT_ONCE: Final = 512
@@ -23,15 +23,15 @@ SECOND_NS: Final = 1_000_000_000
 
 
 class Replay:
-    """Plays `market` to `exchange`. `speed` is market seconds per wall second (0: only when asked)."""
+    """Plays `market` in `hall`. `speed` is market seconds per wall second (0: only when asked)."""
 
-    def __init__(self, market: Market, exchange: Exchange, speed: float, history_s: float) -> None:
+    def __init__(self, market: Market, hall: Hall, speed: float, history_s: float) -> None:
         if not 0 <= speed <= 1e6 or not 0 <= history_s <= 1e8:
             raise BadInput(f"speed = {speed} must lie in 0..1e6, history_s = {history_s} in 0..1e8")
         self.speed = speed
         self.played = 0
         self.total = market.events
-        self._exchange = exchange
+        self._hall = hall
         self._blocks = market.blocks(16_384)
         self._block: Any = next(self._blocks)
         self._at = 0
@@ -51,7 +51,7 @@ class Replay:
         """Play the next `events`, or all up to market time `until_ns`; at most `MOST_AT_ONCE`. Returns how many."""
         part = self._take(events, until_ns)
         if len(part):
-            self._exchange.play(part)
+            self._hall.play(part)
         return len(part)
 
     def _take(self, events: int, until_ns: int) -> Any:
@@ -67,7 +67,7 @@ class Replay:
 
     def _play_history(self, start_ns: int) -> None:
         """Everything before the start, dated back: in steps short enough to date candles by the second."""
-        now_ms = self._exchange.clock.now_ms()
+        now_ms = self._hall.clock.now_ms()
         while not self.is_over:
             if self._at >= len(self._block):
                 self._block, self._at = next(self._blocks), 0
@@ -75,7 +75,7 @@ class Replay:
                 break
             stamp = self.next_ns
             part = self._take(0, min(stamp // SECOND_NS * SECOND_NS + SECOND_NS - 1, start_ns))
-            self._exchange.play(part, now_ms - (start_ns - stamp) // 1_000_000)
+            self._hall.play(part, now_ms - (start_ns - stamp) // 1_000_000)
 
     async def run(self) -> None:
         """Play on until the market is over."""

@@ -14,20 +14,25 @@ from aiohttp import web
 from engine.contracts.errors import BadInput, Retryable
 from engine.markets.market import Market, open_market
 from engine.markets.synthetic import synthesize_ticks
-from engine.sandbox.binance_spot.site import binance_spot_app, binance_spot_streams
-from engine.sandbox.clock import Clock
+from engine.sandbox.binance_spot.site import open_binance_spot
 from engine.sandbox.control import Control
-from engine.sandbox.exchange import Exchange
 from engine.sandbox.replay import Replay
+from engine.sandbox.site import Hall, Opening, Venue, open_sites
 
 HOST: Final = "127.0.0.1"
 SYNTHETIC_SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "AXO/USDT", "BREN/USDT")
 
+# name, what it lists of the market, how it is opened
+VENUES: Final[tuple[Venue, ...]] = (
+    Venue("binance_spot", lambda one: one.kind == "spot", open_binance_spot),
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class SandboxOptions:
-    """What to play and how. `speed` 0: by hand, through the control endpoint. `port` 0: any free one, else this
-    one for the exchange and the next for control. No `data`: a synthetic market of `seed` and `minutes`."""
+    """What to play and how. `speed` 0: by hand, through the control endpoint. `port` 0: any free ones, else this
+    one for the first venue, the next for control, those behind for the other venues. No `data`: a synthetic market
+    of `seed` and `minutes`."""
 
     data: tuple[Path, ...] = ()
     symbols: tuple[str, ...] = ()
@@ -51,26 +56,31 @@ def open_sandbox_market(options: SandboxOptions) -> Market:
 
 
 class Sandbox:
-    """A running sandbox. `start` returns what the start line says; `stop` ends it."""
+    """A running sandbox. `start` returns what the start line says; `stop` ends it. `sites` are its venues."""
 
     def __init__(self, options: SandboxOptions, market: Market | None = None) -> None:
-        if not 1 <= options.accounts <= 100 or not 0 <= options.port <= 65_534:
-            raise BadInput(f"accounts = {options.accounts} must lie in 1..100, port = {options.port} in 0..65534")
+        if not 1 <= options.accounts <= 100 or not 0 <= options.port <= 65_500:
+            raise BadInput(f"accounts = {options.accounts} must lie in 1..100, port = {options.port} in 0..65500")
         self._options = options
         self._market = market or open_sandbox_market(options)
-        self.exchange = Exchange(self._market.instruments, Clock(), options.accounts, options.cash)
-        self.replay = Replay(self._market, self.exchange, options.speed, options.history_s)
+        opening = Opening(options.accounts, options.cash, options.seed)
+        listed = open_sites(VENUES, self._market, opening)
+        self.sites = {name: site for name, (site, _) in listed.items()}
+        self.replay = Replay(self._market, Hall(self._market, listed), options.speed, options.history_s)
         self._runners: list[web.AppRunner] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> dict[str, Any]:
         """Listen and play. Raises Retryable where a port is taken."""
-        streams = binance_spot_streams(self.exchange)
-        options = self._options
-        venue = await self._listen(binance_spot_app(self.exchange, streams), options.port)
-        control = await self._listen(Control(self.exchange, self.replay).app(), options.port and options.port + 1)
-        self._tasks = [asyncio.create_task(self.replay.run()), asyncio.create_task(streams.run())]
-        return self._start_line(venue, control)
+        control = Control(self.sites, self.replay).app()
+        apps = [((name, part), app) for name, site in self.sites.items() for part, app in site.apps.items()]
+        apps.insert(1, (("", "control"), control))
+        ports = {}
+        for k, (place, app) in enumerate(apps):
+            ports[place] = await self._listen(app, self._options.port and self._options.port + k)
+        works = [self.replay.run, *(work for site in self.sites.values() for work in site.tasks)]
+        self._tasks = [asyncio.create_task(work()) for work in works]
+        return self._start_line(ports)
 
     async def _listen(self, app: web.Application, port: int) -> int:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
@@ -83,30 +93,17 @@ class Sandbox:
             raise Retryable(f"port {port} on {HOST} cannot be used ({error.strerror}); choose another or 0") from None
         return int(runner.addresses[0][1])
 
-    def _start_line(self, venue: int, control: int) -> dict[str, Any]:
-        accounts = [
-            {
-                "account": account.number,
-                "key": account.keys[0].api_key,
-                "secret": account.keys[0].secret,
-                "keys": [{"type": k.kind, "key": k.api_key, "secret": k.secret} for k in account.keys],
-            }
-            for account in self.exchange.accounts.all
-        ]
+    def _start_line(self, ports: dict[tuple[str, str], int]) -> dict[str, Any]:
+        venues = {
+            name: site.describe({part: f"{HOST}:{ports[name, part]}" for part in site.apps})
+            for name, site in self.sites.items()
+        }
         return {
             "simulated": True,
             "note": "SANDBOX: simulated exchange, no order, price or balance is real",
             "market": "synthetic" if self._market.synthetic else "recorded",
-            "venues": {
-                "binance_spot": {
-                    "rest": f"http://{HOST}:{venue}",
-                    "ws": f"ws://{HOST}:{venue}",
-                    "ws_api": f"ws://{HOST}:{venue}/ws-api/v3",
-                    "symbols": list(self.exchange.by_name),
-                    "accounts": accounts,
-                }
-            },
-            "control": f"http://{HOST}:{control}",
+            "venues": venues,
+            "control": f"http://{HOST}:{ports['', 'control']}",
         }
 
     async def until_over(self) -> None:
@@ -131,5 +128,3 @@ async def serve(sandbox: Sandbox, stopped: asyncio.Event) -> None:
         await stopped.wait()
     finally:
         await sandbox.stop()
-
-

@@ -84,7 +84,7 @@ class MarketData(Protocol):
         Raises BadInput for a symbol the venue does not trade, Retryable where it is not reachable."""
 
     async def history(self, instrument: int, timeframe_s: int, count: int) -> Records:
-        """The last `count` closed candles as PATH records in time order, for warming up; fewer where there are fewer."""
+        """The last `count` closed candles as PATH records in time order, for warming up; fewer where there are less."""
 
     async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
         """Connect, subscribe to this venue's among `instruments`, and stay connected (with jitter between attempts)

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
 from aiohttp import web
 
+from engine.contracts.instruments import Instrument
+from engine.sandbox.binance_spot.actions import ACTIONS, deposit
 from engine.sandbox.binance_spot.rest import SIMULATED, Rest
 from engine.sandbox.binance_spot.streams import Streams
 from engine.sandbox.binance_spot.ws_api import WsApi
+from engine.sandbox.clock import Clock
 from engine.sandbox.exchange import Exchange
+from engine.sandbox.site import Opening, Site, account_lines
 from engine.sandbox.weights import Budget
 
 
-def binance_spot_streams(exchange: Exchange) -> Streams:
-    """The market streams; their `run` must be kept running."""
-    return Streams(exchange)
+def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Site:
+    """The venue with its own clock, accounts and budget. Raises BadInput for instruments it cannot list."""
+    exchange = Exchange(instruments, Clock(), opening.accounts, opening.cash)
+    streams = Streams(exchange)
+
+    def describe(addresses: Mapping[str, str]) -> dict[str, Any]:
+        at = addresses["all"]
+        return {
+            "rest": f"http://{at}",
+            "ws": f"ws://{at}",
+            "ws_api": f"ws://{at}/ws-api/v3",
+            "symbols": list(exchange.by_name),
+            "accounts": account_lines(exchange.accounts),
+        }
+
+    return Site(
+        exchange, {"all": binance_spot_app(exchange, streams)}, describe, (streams.run,),
+        {number: partial(act, exchange) for number, act in ACTIONS.items()},
+        {"deposit": partial(deposit, exchange)},
+    )  # fmt: skip
 
 
 def binance_spot_app(exchange: Exchange, streams: Streams) -> web.Application:
