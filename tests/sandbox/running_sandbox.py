@@ -29,6 +29,7 @@ class Running:
         self.venue = self.line["venues"]["binance_spot"]
         self.rest, self.ws, self.ws_api = (self.venue[name] for name in ("rest", "ws", "ws_api"))
         self.control = self.line["control"]
+        self.exchange: Any = self.sandbox.sites["binance_spot"].stage
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)

@@ -37,7 +37,7 @@ def find(running: Running, name: str) -> Any:
 
 def reported(running: Running, act: Any) -> list[tuple[str, int]]:
     """(event, trade id) of what the user stream says while `act` runs."""
-    account = running.sandbox.exchange.accounts.all[0]
+    account = running.exchange.accounts.all[0]
     heard: list[Report] = []
     account.listeners.append(heard.append)
     act()
@@ -67,7 +67,7 @@ def test_a2_the_order_is_accepted_after_the_timeout(running: Running) -> None:
         heard.append(report)
         arrived.set()
 
-    account = running.sandbox.exchange.accounts.all[0]
+    account = running.exchange.accounts.all[0]
     account.listeners.append(listener)
     status, body = buy(running, newClientOrderId="late")
     assert (status, body["code"]) == (408, -1007)

@@ -126,7 +126,7 @@ def test_user_stream(traded: Running) -> None:
     from engine.sandbox.accounts import Report
     from engine.sandbox.binance_spot.order_shapes import account_position, execution_report
 
-    exchange = traded.sandbox.exchange
+    exchange = traded.exchange
     heard: list[Report] = []
     exchange.accounts.all[0].listeners.append(heard.append)
     traded.order("BUY", "MARKET", quantity="0.001")

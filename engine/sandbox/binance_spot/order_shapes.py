@@ -161,8 +161,6 @@ def execution_report(exchange: Exchange, report: Report) -> dict[str, Any]:
     return shape | ({"W": order.working_ms} if order.working_ms >= 0 else {})
 
 
-
-
 def account_position(exchange: Exchange, report: Report) -> dict[str, Any]:
     """The balances that may have changed with it."""
     return {

@@ -66,9 +66,7 @@ class Streams:
         one = Listener(is_combined)
         names = [name for name in text.split("/") if name]
         try:
-            await one.socket.serve(
-                request, lambda said: self._hear(one, said), lambda: self._subscribe(one, names)
-            )
+            await one.socket.serve(request, lambda said: self._hear(one, said), lambda: self._subscribe(one, names))
         finally:
             self._unsubscribe(one, list(one.names))
         return one.socket.response

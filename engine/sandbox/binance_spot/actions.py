@@ -1,0 +1,75 @@
+"""What the control endpoint can do to spot customers at once: the faults that are actions, and deposits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from engine.contracts.errors import BadInput
+from engine.sandbox.accounts import Account
+from engine.sandbox.control import Deposit, amount_of
+from engine.sandbox.exchange import Exchange, Ticket
+from engine.sandbox.faults import Fault
+from engine.sandbox.tape import Tape
+
+
+def deposit(exchange: Exchange, body: bytes) -> Any:
+    """Money or coins from nowhere (negative: to nowhere)."""
+    wanted = msgspec.json.decode(body, type=Deposit)
+    exchange.deposit(exchange.accounts.numbered(wanted.account), wanted.asset, amount_of(wanted.amount, "amount"))
+    return {"done": True}
+
+
+def _account(exchange: Exchange, fault: Fault) -> Account:
+    return exchange.accounts.numbered(fault.account)
+
+
+def _tape(exchange: Exchange, fault: Fault) -> Tape:
+    if fault.symbol not in exchange.by_name:
+        raise BadInput(f"symbol = {fault.symbol!r}: known are {', '.join(exchange.by_name)}")
+    return exchange.by_name[fault.symbol]
+
+
+def _venue_cancels(exchange: Exchange, fault: Fault) -> None:
+    account = _account(exchange, fault)
+    for order in list(account.working.values()):
+        if not fault.order_types or order.order_type in fault.order_types:
+            exchange.cancel(account, order, "")
+
+
+def _manual_close(exchange: Exchange, fault: Fault) -> None:
+    account, tape = _account(exchange, fault), _tape(exchange, fault)
+    lots = exchange.balances(account, tape.index)[tape.instrument.base][0] // tape.lot_e8
+    exchange.place(account, Ticket(tape.index, -1, "MARKET", "GTC", lots, 0, 0, "web_manual_close"))
+
+
+def _manual_open(exchange: Exchange, fault: Fault) -> None:
+    account, tape = _account(exchange, fault), _tape(exchange, fault)
+    exchange.place(account, Ticket(tape.index, 1, "MARKET", "GTC", fault.lots, 0, 0, "web_manual_open"))
+
+
+def _filter_change(exchange: Exchange, fault: Fault) -> None:
+    tape = _tape(exchange, fault)
+    notional = amount_of(fault.min_notional, "min_notional") if fault.min_notional else None
+    lots = -(-amount_of(fault.min_qty, "min_qty") // tape.lot_e8) if fault.min_qty else None
+    exchange.change_filters(tape, notional, lots)
+
+
+def _clock_jump(exchange: Exchange, fault: Fault) -> None:
+    exchange.clock.skew_ms = fault.skew_ms
+
+
+def _key_revoked(exchange: Exchange, fault: Fault) -> None:
+    _account(exchange, fault).is_revoked = True
+
+
+ACTIONS: Final[dict[str, Callable[[Exchange, Fault], None]]] = {
+    "A8": _venue_cancels,
+    "A10": _manual_close,
+    "A11": _manual_open,
+    "A12": _filter_change,
+    "A14": _clock_jump,
+    "A23": _key_revoked,
+}
