@@ -16,7 +16,7 @@ from aiohttp import web
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
 from engine.markets.market import Market
-from engine.sandbox.accounts import Accounts
+from engine.sandbox.accounts import Key
 from engine.sandbox.clock import Clock
 from engine.sandbox.faults import Fault, Faults
 
@@ -106,7 +106,14 @@ class Hall:
                 stage.play(part, time_ms)
 
 
-def account_lines(accounts: Accounts) -> list[dict[str, Any]]:
+class KeyHolder(Protocol):
+    """Somebody with API keys."""
+
+    number: int
+    keys: tuple[Key, ...]
+
+
+def account_lines(accounts: Sequence[KeyHolder]) -> list[dict[str, Any]]:
     """The accounts with their keys, as the start line shows them."""
     return [
         {
@@ -115,5 +122,5 @@ def account_lines(accounts: Accounts) -> list[dict[str, Any]]:
             "secret": account.keys[0].secret,
             "keys": [{"type": k.kind, "key": k.api_key, "secret": k.secret} for k in account.keys],
         }
-        for account in accounts.all
+        for account in accounts
     ]

@@ -8,6 +8,7 @@ from engine.core.orders import POOL
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.exchange import MAX_STOPS, Exchange
+from engine.sandbox.show import Show
 from engine.sandbox.tape import Tape, text_e8
 from engine.sandbox.weights import DAY_ORDERS, MINUTE_WEIGHT, RAW_REQUESTS, TEN_SECOND_ORDERS
 from engine.simulation.filters import MAX_OPEN
@@ -35,7 +36,7 @@ def exchange_info(exchange: Exchange, p: Parameters) -> dict[str, Any]:
     }
 
 
-def chosen(exchange: Exchange, p: Parameters) -> list[Tape]:
+def chosen(exchange: Show, p: Parameters) -> list[Tape]:
     """The symbols a request names by `symbol` or by `symbols=["A","B"]`; empty where it names none."""
     if "symbol" in p and "symbols" in p:
         raise BinanceError(-1128)

@@ -6,7 +6,7 @@ snapshot showed since the last event is told again, changed or not.
 
 from __future__ import annotations
 
-from engine.sandbox.exchange import Exchange
+from engine.sandbox.show import Show
 from engine.sandbox.tape import Tape
 
 Levels = dict[int, int]
@@ -15,7 +15,7 @@ Levels = dict[int, int]
 class DepthStream:
     """Numbered so that each event begins (`U`) one after the last one's end (`u`)."""
 
-    def __init__(self, exchange: Exchange, tape: Tape) -> None:
+    def __init__(self, exchange: Show, tape: Tape) -> None:
         self.tape = tape
         self._exchange = exchange
         self._told_id = tape.update_id
@@ -39,9 +39,11 @@ class DepthStream:
         first, self._told_id, self._told = self._told_id + 1, tape.update_id, now
         if self._exchange.faults.take("A16"):
             return None
-        stamp = self._exchange.clock.now_ms()
-        head = f'{{"e":"depthUpdate","E":{stamp},"s":"{tape.name}","U":{first},"u":{tape.update_id},'
-        return f'{head}"b":[{bids}],"a":[{asks}]}}'
+        return f'{{{self._head(self._exchange.clock.now_ms(), first)},"b":[{bids}],"a":[{asks}]}}'
+
+    def _head(self, stamp: int, first: int) -> str:
+        """Everything before the levels."""
+        return f'"e":"depthUpdate","E":{stamp},"s":"{self.tape.name}","U":{first},"u":{self.tape.update_id}'
 
     def _changes(self, now: dict[int, Levels], side: int) -> str:
         told, book, tape = self._told[side], now[side], self.tape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from engine.contracts import reasons
 from engine.contracts.errors import Refused
@@ -70,10 +70,12 @@ class BinanceError(Refused):
     """An answer that is an error: `code`, `message`, HTTP `status`, further `data` of the body, and the
     seconds to wait before the next request."""
 
+    messages: ClassVar[dict[int, tuple[int, str]]] = MESSAGES
+
     def __init__(
         self, code: int, *words: Any, status: int = 0, message: str = "", data: Any = None, wait_s: int = 0
     ) -> None:
-        default, text = MESSAGES[code]
+        default, text = self.messages[code]
         self.code = code
         self.message = message or text.format(*words)
         self.status = status or default

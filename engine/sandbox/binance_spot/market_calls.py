@@ -9,7 +9,7 @@ from typing import Any, Final
 from engine.sandbox.binance_spot.catalogue import chosen
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters, needed
-from engine.sandbox.exchange import Exchange
+from engine.sandbox.show import Show
 from engine.sandbox.tape import MINUTE_MS, Bar, Tape, Trade, text_e8
 
 Json = Any
@@ -22,22 +22,22 @@ INTERVALS: Final[dict[str, int]] = {
 _MONDAY_MS: Final = 4 * DAY_MS
 
 
-def ping(exchange: Exchange, p: Parameters) -> Json:
+def ping(exchange: Show, p: Parameters) -> Json:
     """GET ping."""
     return {}
 
 
-def server_time(exchange: Exchange, p: Parameters) -> Json:
+def server_time(exchange: Show, p: Parameters) -> Json:
     """GET time."""
     return {"serverTime": exchange.clock.now_ms()}
 
 
-def depth(exchange: Exchange, p: Parameters) -> Json:
+def depth(exchange: Show, p: Parameters) -> Json:
     """GET depth: as many levels as there are, at most `limit`."""
     return book(exchange, p.tape(exchange.by_name), p.limit(100, 5000))
 
 
-def book(exchange: Exchange, tape: Tape, limit: int) -> dict[str, Any]:
+def book(exchange: Show, tape: Tape, limit: int) -> dict[str, Any]:
     """The book's best levels (bids, asks), as a snapshot that the depth streams must take into account."""
     bids, asks = exchange.levels(tape, -1)[:limit], exchange.levels(tape, 1)[:limit]
     for shown in exchange.on_book:
@@ -49,13 +49,13 @@ def book(exchange: Exchange, tape: Tape, limit: int) -> dict[str, Any]:
     }
 
 
-def trades(exchange: Exchange, p: Parameters) -> Json:
+def trades(exchange: Show, p: Parameters) -> Json:
     """GET trades, oldest first."""
     tape = p.tape(exchange.by_name)
     return [_trade(tape, one) for one in list(tape.trades)[-p.limit(500, 1000) :]]
 
 
-def historical_trades(exchange: Exchange, p: Parameters) -> Json:
+def historical_trades(exchange: Show, p: Parameters) -> Json:
     """GET historicalTrades: the same from `fromId` on, as far back as they are kept."""
     tape, limit, first = p.tape(exchange.by_name), p.limit(500, 1000), p.integer("fromId")
     if first is None:
@@ -75,7 +75,7 @@ def _trade(tape: Tape, one: Trade) -> dict[str, Any]:
     }
 
 
-def agg_trades(exchange: Exchange, p: Parameters) -> Json:
+def agg_trades(exchange: Show, p: Parameters) -> Json:
     """GET aggTrades: every trade is an aggregate of its own."""
     tape, limit = p.tape(exchange.by_name), p.limit(500, 1000)
     first, start, end = p.integer("fromId"), p.integer("startTime"), p.integer("endTime")
@@ -105,7 +105,7 @@ def agg_trade(tape: Tape, one: Trade) -> dict[str, Any]:
     }
 
 
-def klines(exchange: Exchange, p: Parameters) -> Json:
+def klines(exchange: Show, p: Parameters) -> Json:
     """GET klines: made of the minutes since the history began."""
     tape, limit = p.tape(exchange.by_name), p.limit(500, 1000)
     interval = needed(p.word("interval", INTERVALS), "interval")
@@ -164,7 +164,7 @@ def _kline(tape: Tape, bar: Bar, interval: str) -> list[Any]:
     ]
 
 
-def average_price(exchange: Exchange, p: Parameters) -> Json:
+def average_price(exchange: Show, p: Parameters) -> Json:
     """GET avgPrice: weighted by volume over the last five minutes, else the last price."""
     tape = p.tape(exchange.by_name)
     now = exchange.clock.now_ms()
@@ -174,23 +174,23 @@ def average_price(exchange: Exchange, p: Parameters) -> Json:
     return {"mins": 5, "price": text_e8(price), "closeTime": tape.trades[-1].time_ms if tape.trades else now}
 
 
-def price_ticker(exchange: Exchange, p: Parameters) -> Json:
+def price_ticker(exchange: Show, p: Parameters) -> Json:
     """GET ticker/price."""
     return _one_or_all(exchange, p, lambda tape: {"symbol": tape.name, "price": tape.price(tape.last_ticks)})
 
 
-def book_ticker(exchange: Exchange, p: Parameters) -> Json:
+def book_ticker(exchange: Show, p: Parameters) -> Json:
     """GET ticker/bookTicker."""
     return _one_or_all(exchange, p, lambda tape: {"symbol": tape.name} | _touch(tape))
 
 
-def day_ticker(exchange: Exchange, p: Parameters) -> Json:
+def day_ticker(exchange: Show, p: Parameters) -> Json:
     """GET ticker/24hr; `type` is FULL or MINI."""
     is_mini = p.word("type", ("FULL", "MINI")) == "MINI"
     return _one_or_all(exchange, p, lambda tape: day(exchange, tape, is_mini))
 
 
-def _one_or_all(exchange: Exchange, p: Parameters, shape: Any) -> Json:
+def _one_or_all(exchange: Show, p: Parameters, shape: Any) -> Json:
     found = [shape(tape) for tape in chosen(exchange, p) or exchange.tapes]
     return found[0] if "symbol" in p else found
 
@@ -204,7 +204,7 @@ def _touch(tape: Tape) -> dict[str, Any]:
     }
 
 
-def last_day(exchange: Exchange, tape: Tape) -> Bar:
+def last_day(exchange: Show, tape: Tape) -> Bar:
     """The last 24 hours as one candle, by the minute; of a symbol without a price, empty."""
     now = exchange.clock.now_ms()
     bars = [bar for bar in tape.bars if bar.open_ms > now - DAY_MS]
@@ -214,7 +214,7 @@ def last_day(exchange: Exchange, tape: Tape) -> Bar:
     return whole
 
 
-def day(exchange: Exchange, tape: Tape, is_mini: bool) -> dict[str, Any]:
+def day(exchange: Show, tape: Tape, is_mini: bool) -> dict[str, Any]:
     """The 24-hour statistics of a symbol."""
     bar = last_day(exchange, tape)
     mini = {

@@ -11,13 +11,12 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from engine.sandbox.accounts import Account
 from engine.sandbox.binance_spot import catalogue, market_calls, trading
 from engine.sandbox.binance_spot.errors import BANNED, BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.binance_spot.security import check_key, check_signed
 from engine.sandbox.binance_spot.wallet import coins, no_pairs
-from engine.sandbox.exchange import Exchange
+from engine.sandbox.show import Show
 from engine.sandbox.weights import Budget
 
 SIMULATED: Final = {"X-Keel-Sandbox": "simulated exchange; no order, price or balance here is real"}
@@ -73,8 +72,6 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/sapi/v1/margin/allPairs", 1, "KEY", no_pairs),
     Call("GET", "/sapi/v1/margin/isolated/allPairs", 10, "KEY", no_pairs),
 )
-_TABLE: Final = {(call.method, call.path): call for call in CALLS}
-_PATHS: Final = {call.path for call in CALLS}
 GONE: Final = "/api/v3/userDataStream"
 _SIGNATURE: Final = re.compile(r"(^|&)signature=[^&]*")
 _encode: Final = msgspec.json.Encoder().encode
@@ -83,18 +80,20 @@ _encode: Final = msgspec.json.Encoder().encode
 class Rest:
     """The HTTP side of the exchange."""
 
-    def __init__(self, exchange: Exchange, budget: Budget) -> None:
+    def __init__(self, exchange: Show, budget: Budget, calls: tuple[Call, ...] = CALLS) -> None:
         self._exchange = exchange
         self._budget = budget
+        self._table = {(call.method, call.path): call for call in calls}
+        self._paths = {call.path for call in calls}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any HTTP request."""
         path = request.path
         if path == GONE:  # X1: listen keys are no more
             return self._json({"code": -1000, "msg": "This endpoint is no longer available."}, 410)
-        call = _TABLE.get((request.method, path))
+        call = self._table.get((request.method, path))
         if call is None:
-            status = 405 if path in _PATHS else 404
+            status = 405 if path in self._paths else 404
             page = "<html><body><h2>404 Not found</h2></body></html>" if status == 404 else ""
             return web.Response(status=status, text=page, content_type="text/html", headers=SIMULATED)
         body = await request.text()
@@ -131,7 +130,7 @@ class Rest:
         account = check_signed(exchange, api_key, p, lambda: payload)
         return self.act(call.work, account, p, call.is_order)
 
-    def act(self, work: Callable[..., Any], account: Account, p: Parameters, is_order: bool) -> Any:
+    def act(self, work: Callable[..., Any], account: Any, p: Parameters, is_order: bool) -> Any:
         """A signed call, past the order count and the faults that wait for orders."""
         if not is_order:
             return work(self._exchange, account, p)
@@ -147,7 +146,7 @@ class Rest:
             raise BinanceError(-1007)
         return work(self._exchange, account, p)
 
-    def _act_late(self, work: Callable[..., Any], account: Account, p: Parameters) -> None:
+    def _act_late(self, work: Callable[..., Any], account: Any, p: Parameters) -> None:
         try:
             work(self._exchange, account, p)
         except BinanceError:

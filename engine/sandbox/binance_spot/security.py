@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from engine.sandbox.accounts import Account
 from engine.sandbox.binance_spot.errors import AHEAD, BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters, needed
-from engine.sandbox.exchange import Exchange
+from engine.sandbox.show import Show
 
 AHEAD_MS: Final = 1000
 DEFAULT_WINDOW_MS: Final = 5000
@@ -19,7 +18,7 @@ _HEX: Final = re.compile(HEX)
 _KEY: Final = re.compile("^[A-Za-z0-9]{64}$")
 
 
-def check_key(exchange: Exchange, api_key: str | None) -> Account:
+def check_key(exchange: Show, api_key: str | None) -> Any:
     """The account of a key, where a call needs one but no signature."""
     if not api_key or not _KEY.match(api_key):
         raise BinanceError(-2014)
@@ -29,7 +28,7 @@ def check_key(exchange: Exchange, api_key: str | None) -> Account:
     return found[0]
 
 
-def check_signed(exchange: Exchange, api_key: str | None, p: Parameters, payload: Callable[[], bytes]) -> Account:
+def check_signed(exchange: Show, api_key: str | None, p: Parameters, payload: Callable[[], bytes]) -> Any:
     """The account that signed a request; `payload` gives the bytes that must be signed."""
     account = check_key(exchange, api_key)
     found = exchange.accounts.by_key(api_key or "")

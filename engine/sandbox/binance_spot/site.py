@@ -31,7 +31,7 @@ def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Si
             "ws": f"ws://{at}",
             "ws_api": f"ws://{at}/ws-api/v3",
             "symbols": list(exchange.by_name),
-            "accounts": account_lines(exchange.accounts),
+            "accounts": account_lines(exchange.accounts.all),
         }
 
     return Site(

@@ -17,7 +17,7 @@ from engine.sandbox.binance_spot.market_calls import (
     last_day,
     opening_ms,
 )
-from engine.sandbox.exchange import Exchange
+from engine.sandbox.show import Show
 from engine.sandbox.tape import Bar, Tape, Trade, text_e8
 
 __all__ = ["INTERVALS", "TRADES", "book_ticker", "kline", "mini_ticker", "partial_depth", "ticker"]
@@ -50,7 +50,7 @@ def agg_trade_event(tape: Tape, one: Trade) -> str:
 TRADES: Final[dict[str, Callable[[Tape, Trade], str]]] = {"trade": trade_event, "aggTrade": agg_trade_event}
 
 
-def partial_depth(exchange: Exchange, tape: Tape, levels: int) -> Pulse:
+def partial_depth(exchange: Show, tape: Tape, levels: int) -> Pulse:
     """The best levels, whenever the book changed."""
     told = 0
 
@@ -64,7 +64,7 @@ def partial_depth(exchange: Exchange, tape: Tape, levels: int) -> Pulse:
     return pulse
 
 
-def mini_ticker(exchange: Exchange, tape: Tape) -> Pulse:
+def mini_ticker(exchange: Show, tape: Tape) -> Pulse:
     """24 hours in short."""
 
     def shape() -> dict[str, Any]:
@@ -93,7 +93,7 @@ _TICKER: Final = {
 }  # fmt: skip
 
 
-def ticker(exchange: Exchange, tape: Tape) -> Pulse:
+def ticker(exchange: Show, tape: Tape) -> Pulse:
     """24 hours in full."""
 
     def shape() -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _when_changed(stamp: Callable[[], Any], shape: Callable[[], dict[str, Any]])
     return pulse
 
 
-def kline(exchange: Exchange, tape: Tape, interval: str) -> Pulse:
+def kline(exchange: Show, tape: Tape, interval: str) -> Pulse:
     """The candle of now whenever it changed, and each candle once more when it is over (`x`)."""
     told: tuple[int, int, int] | None = None
 
@@ -152,7 +152,7 @@ def _since(tape: Tape, told: tuple[int, int, int] | None) -> int:
     return tape.bars[-1].open_ms if told is None else told[0]
 
 
-def _kline(exchange: Exchange, tape: Tape, bar: Bar, interval: str, is_over: bool) -> dict[str, Any]:
+def _kline(exchange: Show, tape: Tape, bar: Bar, interval: str, is_over: bool) -> dict[str, Any]:
     return {
         "e": "kline",
         "E": exchange.clock.now_ms(),
