@@ -216,6 +216,11 @@ class JournalWriter:
             raise atomic.write_failure(self._path, error) from error
         self._synced_ns = time.monotonic_ns()
 
+    def duplicate_handle(self) -> int:
+        """A file handle of the segment being written, for syncing it in a thread; the caller closes it."""
+        self._require_open()
+        return os.dup(self._file)
+
     def close(self) -> None:
         """Mark the end on purpose, sync and let go. Closing again does nothing."""
         if self._file < 0:

@@ -25,7 +25,7 @@ import engine
 from engine.contracts.errors import Fatal
 from engine.contracts.instruments import Instrument
 from engine.core.limits import Limits
-from engine.core.live import LiveCore
+from engine.core.live import LiveCore, new_lane, put
 from engine.core.state import new_core
 from engine.markets.market import open_market
 from engine.markets.synthetic import synthesize, synthesize_ticks
@@ -137,17 +137,17 @@ def _tape(path: Path, events: int, *, repeat: bool) -> Tape:
 
 def _live_call(tape: Tape, limits: Limits) -> Figures:
     core = new_core(tape.instruments, limits, 1000.0, {"momentum": {}}, TIMEFRAMES_S)
-    live = LiveCore(core)
+    live, lane = LiveCore(core), new_lane(1)
     clock = time.perf_counter_ns
     spent = np.zeros(LIVE_CALLS, np.int64)
     done = 0
     for block in tape.blocks():
         for k in range(min(len(block), LIVE_CALLS - done)):
-            live.event[0] = block[k]
+            put(lane, block[k : k + 1])
             before = clock()
-            live.step()
+            live.take(lane)
             spent[done + k] = clock() - before
-            live.out.count[0] = 0
+            live.clear()
         done += min(len(block), LIVE_CALLS - done)
         if done == LIVE_CALLS:
             break

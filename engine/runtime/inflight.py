@@ -1,0 +1,127 @@
+"""Orders whose fate the venue has not told, and the asking until it does.
+
+Rules
+-----
+* A command without an answer for `ANSWER_S` becomes ORDER_UNKNOWN: capital stays reserved, no new risk there.
+* Whatever is unknown is asked for by client id until the venue answers; a network error is no answer.
+* "No such order" counts only when it is still said `LATE_S` after the send: until then the request may arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from engine.contracts import reasons
+from engine.contracts.errors import Retryable
+from engine.contracts.records import (
+    CANCEL_ACK,
+    CANCEL_REJECT,
+    FILL,
+    ORDER_ACK,
+    ORDER_EXPIRED,
+    ORDER_REJECT,
+    ORDER_TRIGGERED,
+    ORDER_UNKNOWN,
+    PLACE,
+    RECORD,
+)
+from engine.venues.port import Execution, Inlet, Records
+
+ANSWER_S: Final = 2.0
+LATE_S: Final = 12.0  # past every receive window: a request that has not arrived by now never will
+PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+ANSWERS: Final = frozenset(
+    (ORDER_ACK, ORDER_REJECT, FILL, CANCEL_ACK, CANCEL_REJECT, ORDER_EXPIRED, ORDER_TRIGGERED)
+)  # fmt: skip
+
+
+class InFlight:
+    """What was sent and not answered. `sent` and `heard` are told of everything that goes out and comes in."""
+
+    def __init__(self, routes: Sequence[Execution], inlet: Inlet, clock_ns: Callable[[], int] = time.time_ns) -> None:
+        self._routes = routes
+        self._inlet = inlet
+        self._clock_ns = clock_ns
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[int, asyncio.TimerHandle] = {}
+        self._asking: dict[int, asyncio.Task[None]] = {}
+
+    @property
+    def unanswered(self) -> int:
+        """Commands sent and not answered yet, unknown ones included."""
+        return len(self._waiting) + len(self._asking)
+
+    def sent(self, command: Any) -> None:
+        """A command is about to leave."""
+        client_id, instrument = int(command.client_id), int(command.instrument)
+        self._forget(client_id)
+        self._waiting[client_id] = self._loop.call_later(ANSWER_S, self._give_up, instrument, client_id)
+        if command.kind == PLACE and command.ref_id:
+            self._forget(int(command.ref_id))
+
+    def heard(self, records: Records, count: int) -> None:
+        """Order events of a venue are on their way to the core."""
+        for k in range(count):
+            kind, client_id = int(records["kind"][k]), int(records["client_id"][k])
+            if kind in ANSWERS:
+                self._forget(client_id)
+            elif kind == ORDER_UNKNOWN and client_id not in self._asking:
+                self._forget(client_id)
+                self._ask(int(records["instrument"][k]), client_id)
+
+    def recheck(self, orders: Sequence[tuple[int, int]]) -> None:
+        """Ask about working orders (instrument, client id): their venue was out of hearing for a while."""
+        for instrument, client_id in orders:
+            if client_id not in self._asking:
+                self._ask(instrument, client_id)
+
+    def close(self) -> None:
+        """Ask no more."""
+        for timer in self._waiting.values():
+            timer.cancel()
+        for task in self._asking.values():
+            task.cancel()
+        self._waiting.clear()
+
+    def _forget(self, client_id: int) -> None:
+        timer = self._waiting.pop(client_id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _give_up(self, instrument: int, client_id: int) -> None:
+        del self._waiting[client_id]
+        self._tell(instrument, client_id, ORDER_UNKNOWN, 0)
+
+    def _ask(self, instrument: int, client_id: int) -> None:
+        task = self._loop.create_task(self._ask_until_told(instrument, client_id))
+        self._asking[client_id] = task
+        task.add_done_callback(lambda _done: self._asking.pop(client_id, None))
+
+    async def _ask_until_told(self, instrument: int, client_id: int) -> None:
+        started = self._loop.time()
+        for attempt in range(1_000_000):
+            try:
+                if await self._routes[instrument].ask(instrument, client_id):
+                    return
+                if self._loop.time() - started >= LATE_S:
+                    self._tell(instrument, client_id, ORDER_REJECT, reasons.UNKNOWN_ORDER)
+                    return
+            except Retryable:
+                pass  # the venue could not be asked: that says nothing about the order
+            await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)])
+
+    def _tell(self, instrument: int, client_id: int, kind: int, reason: int) -> None:
+        record = np.zeros(1, RECORD)
+        record["kind"], record["instrument"], record["client_id"], record["reason"] = (
+            kind,
+            instrument,
+            client_id,
+            reason,
+        )
+        record["ts_ns"] = record["venue_ts_ns"] = self._clock_ns()
+        self._inlet.account(record, 1)

@@ -1,0 +1,194 @@
+"""The live loop: lanes -> core -> journal -> dispatcher, all on one asyncio loop.
+
+Rules
+-----
+* What the world can see is journalled first: a command is sent only after it and every event before it were written.
+* Account events are written at once, market events that caused nothing within `LAZY_S`; the disk is synced every
+  `SYNC_S`, in a thread. `kill -9` therefore loses at most quotes nobody acted on.
+* Nothing here waits: not for a venue, a database, a log or the disk's sync.
+* Where the journal cannot be written, entries are refused on the spot; exits and cancels still go out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from engine.contracts import reasons
+from engine.contracts.errors import Fatal
+from engine.contracts.records import ORDER_REJECT, PLACE, RECORD, ROLE_ENTRY, TRADE
+from engine.core import state, timers
+from engine.core.live import FINISHED, WANTS, LiveCore, new_lane, put
+from engine.journal.segments import JournalWriter
+from engine.runtime.inflight import InFlight
+from engine.runtime.lanes import Lanes
+from engine.runtime.latency import Latency
+from engine.venues.port import Execution, Notice, Records
+
+LAZY_S: Final = 0.002
+SYNC_S: Final = 0.05
+SEEN_BLOCKS: Final = 4_096
+
+
+class LiveLoop:
+    """One core, one journal, any number of venues. Everything is called from the loop's own thread."""
+
+    def __init__(
+        self,
+        core: state.Core,
+        journal: JournalWriter,
+        routes: Sequence[Execution],
+        notice: Callable[[Notice], None],
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """`routes[i]` is where orders for instrument `i` go. `notice` takes what people should be told."""
+        self.core = core
+        self._live = LiveCore(core)
+        self._journal = journal
+        self._routes = routes
+        self._notice = notice
+        self._clock_ns = clock_ns
+        self._loop = asyncio.get_running_loop()
+        self._timer_lane = new_lane(16)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_ns = timers.NEVER
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._sync_timer: asyncio.TimerHandle | None = None
+        self._syncing = False
+        self.journal_fault = ""
+        self.lanes = Lanes(self._wake, notice)
+        self.in_flight = InFlight(routes, self.lanes, clock_ns)
+        self.lanes.watch_account = self.in_flight.heard
+        self.latency = Latency()
+        self.journalled: deque[np.ndarray[Any, Any]] = deque(maxlen=SEEN_BLOCKS)
+
+    # --- events in --------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Take everything that waits: what is due, then account events, then market data."""
+        now = self._clock_ns()
+        if now >= self._live.next_timer_ns:
+            self._take_timers(now)
+        account, market = self.lanes.account_lane, self.lanes.market_lane
+        if self._take(account) or self._live.waiting > SEEN_BLOCKS:
+            self._flush()
+        self._take(market)
+        self.lanes.taken()
+        if self.lanes.waiting:  # a venue answered while it was being asked
+            self._wake()
+        if self._live.waiting and self._flush_timer is None:
+            self._flush_timer = self._loop.call_later(LAZY_S, self._flush)
+        if self._live.next_timer_ns != self._timer_due_ns:
+            self._arm_timer()
+
+    def inject(self, events: Records) -> None:
+        """Take events that come from no venue (people, approvals, warming up), now and in order."""
+        lane = new_lane(len(events))
+        put(lane, events)
+        self._take(lane)
+        self._flush()
+        self._arm_timer()
+
+    def _take(self, lane: Any) -> bool:
+        took = bool(lane.at[0] < lane.at[1])
+        while (outcome := self._live.take(lane)) != FINISHED:
+            self._flush()
+            if outcome == WANTS:
+                self._send()
+        return took
+
+    def _take_timers(self, now_ns: int) -> None:
+        while now_ns >= self._live.next_timer_ns:
+            self._timer_lane.at[:] = 0
+            put(self._timer_lane, self._live.timer(now_ns))
+            self._take(self._timer_lane)
+
+    def _arm_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_due_ns = due = self._live.next_timer_ns
+        if due < timers.NEVER:
+            self._timer = self._loop.call_later(max(due - self._clock_ns(), 0) / 1e9, self.pump)
+
+    # --- the journal ------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        entries = self._live.spooled()
+        if not len(entries):
+            return
+        if not self.journal_fault:
+            try:
+                self._journal.append(entries)
+            except Fatal as error:
+                self.journal_fault = str(error)
+                self._notice(Notice("journal", "refused", f"{error}; no entries until it can be written again"))
+        self.journalled.append(entries.copy())
+        self._live.clear()
+        if self._sync_timer is None and not self._syncing:
+            self._sync_timer = self._loop.call_later(SYNC_S, self._sync)
+
+    def _sync(self) -> None:
+        self._sync_timer = None
+        if self.journal_fault:
+            return
+        self._syncing = True
+        handle = self._journal.duplicate_handle()
+        self._loop.run_in_executor(None, _sync_and_close, handle).add_done_callback(self._synced)
+
+    def _synced(self, done: asyncio.Future[None]) -> None:
+        self._syncing = False
+        if not done.cancelled() and done.exception() is not None:
+            self.journal_fault = f"the journal cannot be synced to disk: {done.exception()}"
+            self._notice(Notice("journal", "refused", f"{self.journal_fault}; no entries until restarted"))
+
+    # --- commands out -----------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        caused_by = self._live.cause
+        for command in self._live.commands():
+            if self.journal_fault and command.kind == PLACE and command.role == ROLE_ENTRY:
+                self._refuse(command)
+                continue
+            self.in_flight.sent(command)
+            self._routes[command.instrument].send(command)
+        if caused_by.kind <= TRADE:
+            self.latency.note(self._clock_ns() - int(caused_by.ts_ns))
+
+    def _refuse(self, command: Any) -> None:
+        answer = np.zeros(1, RECORD)
+        answer["kind"], answer["instrument"], answer["client_id"] = ORDER_REJECT, command.instrument, command.client_id
+        answer["ts_ns"] = answer["venue_ts_ns"] = self._clock_ns()
+        answer["reason"] = reasons.JOURNAL_FAILED
+        self.lanes.account(answer, 1)
+
+    def close(self) -> None:
+        """Take what waits, mark the end of the run, write everything; the journal stays the caller's to close."""
+        self.pump()
+        last = np.zeros(2, RECORD)
+        last[:] = self._live.timer(self._clock_ns())
+        last["timer_id"] = (timers.MARK_EQUITY, timers.JUDGE_DAY)
+        self.inject(last)
+        self.in_flight.close()
+        for timer in (self._timer, self._flush_timer, self._sync_timer):
+            if timer is not None:
+                timer.cancel()
+
+
+def _sync_and_close(handle: int) -> None:
+    try:
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
