@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from engine.contracts.errors import BadInput
 from engine.core.memory import Flat
+from engine.sandbox.wallet import Wallet
 
 KeyKind = Literal["HMAC", "ED25519", "RSA"]
 KINDS: Final[tuple[KeyKind, ...]] = ("HMAC", "ED25519", "RSA")
@@ -130,16 +131,21 @@ Listener = Callable[[Report], None]
 
 @dataclass
 class Account:
-    """One customer. `venue` holds the balances and matches the orders."""
+    """One customer. The venues of `wallet` hold the balances and match the orders."""
 
     number: int
     keys: tuple[Key, ...]
-    venue: Flat
+    wallet: Wallet
     is_revoked: bool = False
     update_ms: int = 0
     orders: dict[int, Order] = field(default_factory=dict)
     working: dict[int, Order] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
+
+    @property
+    def venue(self) -> Flat:
+        """The first venue: the only one where all symbols share a quote asset."""
+        return next(iter(self.wallet.venues.values()))
 
     def find(self, symbol: int, order_id: int | None, client_order_id: str | None) -> Order | None:
         """An order by either id; of several with one client id an open one, else the newest."""
@@ -157,9 +163,9 @@ class Accounts:
         self.all: list[Account] = []
         self._by_key: dict[str, tuple[Account, Key]] = {}
 
-    def add(self, venue: Flat) -> Account:
+    def add(self, wallet: Wallet) -> Account:
         """Open an account with one key of each kind."""
-        account = Account(len(self.all), tuple(new_key(kind) for kind in KINDS), venue)
+        account = Account(len(self.all), tuple(new_key(kind) for kind in KINDS), wallet)
         self.all.append(account)
         self._by_key.update({key.api_key: (account, key) for key in account.keys})
         return account

@@ -11,13 +11,17 @@ from engine.simulation.matching import level
 
 
 @kernel(entry=True)
-def happen(v: Any, records: Any) -> None:
-    """Let market events and commands happen at the venue, in order; its answers wait in `v.replies`."""
+def happen(v: Any, records: Any) -> int:
+    """Let market events and commands happen at the venue, in order, up to the first that it answers; returns how
+    many happened. The answers wait in `v.replies`."""
     for k in range(records.shape[0]):
         if records[k].kind >= FIRST_COMMAND:
             on_command(v, records[k])
         else:
             on_market(v, records[k])
+        if v.head[0].replies_count > 0:
+            return k + 1
+    return int(records.shape[0])
 
 
 @kernel(entry=True)

@@ -1,11 +1,12 @@
-"""The exchange behind the wire: one market for all, one simulated venue per account.
+"""The exchange behind the wire: one market for all, and for each account a simulated venue per quote asset.
 
 Rules
 -----
 * Everybody sees the same recorded market; orders of customers move nobody's market and never meet each other.
 * Matching, balances, filters and fees are `engine.simulation`'s, the same as in a backtest. Fees of buys are
   taken in the coins bought.
-* All symbols share one quote asset: an account of the simulated venue has one kind of cash.
+* An account has one wallet for all pairs (`engine.sandbox.wallet`); it starts with the same amount of each quote
+  asset that is money (dollars, stablecoins, other currencies) and with nothing of the rest.
 * Whatever happens to an order is told to the account's listeners in the order it happened, unless a fault
   says otherwise, before the call that caused it returns.
 """
@@ -13,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,21 +29,24 @@ from engine.contracts.instruments import Instrument
 from engine.core.limits import Limits
 from engine.core.orders import POOL
 from engine.core.state import new_core
+from engine.markets.symbols import STABLES
 from engine.sandbox.accounts import Account, Accounts, Fill, Order, Report
 from engine.sandbox.clock import Clock
 from engine.sandbox.desk import happen, read_book
 from engine.sandbox.faults import Faults
 from engine.sandbox.tape import MOST_TICKS, Tape, Trade
+from engine.sandbox.wallet import Wallet
 from engine.simulation.filters import MAX_STOPS_SPOT
 from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
 
 Levels = list[tuple[int, int]]
 BOOK_LEVELS: Final = 20
-MOST_VALUE_E8: Final = 4 * 10**18
+MOST_VALUE: Final = 4 * 10**18
 FILTER_REASONS: Final = (
     reasons.PRICE_FILTER, reasons.LOT_SIZE, reasons.MIN_NOTIONAL, reasons.PERCENT_PRICE, reasons.MAX_ORDERS
 )  # fmt: skip
 MAX_STOPS: Final = MAX_STOPS_SPOT
+MONEY: Final = STABLES | {"JPY", "TRY", "BRL", "KRW", "RUB"}
 
 ENGINE_TYPES: Final = {
     "LIMIT": r.LIMIT_ORDER, "LIMIT_MAKER": r.LIMIT_ORDER, "MARKET": r.MARKET, "STOP_LOSS": r.STOP_MARKET,
@@ -77,13 +82,11 @@ class Exchange:
     """Market, accounts and orders. Not thread-safe: one loop calls it."""
 
     def __init__(self, instruments: Sequence[Instrument], clock: Clock, accounts: int, cash: float) -> None:
-        quotes = sorted({one.quote for one in instruments})
-        if len(quotes) != 1 or any(one.kind != "spot" for one in instruments):
-            raise BadInput(f"symbols: spot pairs of one quote asset are needed, not {', '.join(quotes)} or perpetuals")
+        if any(one.kind != "spot" for one in instruments):
+            raise BadInput("symbols: spot pairs are needed, not perpetuals")
         paid_in_coins = [msgspec.structs.replace(one, fee_in_base=True) for one in instruments]
         self.clock = clock
         self.faults = Faults()
-        self.cash_asset = quotes[0]
         self.tapes = [Tape(k, one) for k, one in enumerate(paid_in_coins)]
         self.by_name = {tape.name: tape for tape in self.tapes}
         if len(self.by_name) != len(self.tapes):
@@ -94,9 +97,12 @@ class Exchange:
         self._model = SimulationModel(book_levels=BOOK_LEVELS)
         self._core = new_core(paid_in_coins, Limits(), cash, {}, (60, 300, 3600))
         self._public, self._probe = self._new_venue(), self._new_venue()
+        self.quotes = sorted({one.quote for one in instruments})
+        self._quote_of = np.array([self.quotes.index(one.quote) for one in instruments])
+        given = {name: int(self._public.head[0].cash_e8) for name in self.quotes if name in MONEY}
         self.accounts = Accounts()
         for _ in range(accounts):
-            self.accounts.add(self._new_venue())
+            self.accounts.add(Wallet(self.tapes, {name: self._new_venue() for name in self.quotes}, given))
         self._next_order_id = self._next_engine_id = self._next_fill_id = 1
         self._levels = np.zeros((BOOK_LEVELS, 2), np.int64)
 
@@ -110,10 +116,31 @@ class Exchange:
         happen(self._public, events)
         now = self.clock.now_ms() if time_ms is None else time_ms
         self._show(events, now)
-        for account in self.accounts.all:
-            happen(account.venue, events)
-            if account.venue.head[0].replies_count:
-                self._tell(account, self._answers(account))
+        for quote, part in self._by_quote(events):
+            for account in self.accounts.all:
+                self._happen(account, quote, part)
+
+    def _by_quote(self, events: Any) -> list[tuple[str, Any]]:
+        """The events by quote asset, in their order: what happens at one venue may pay for what happens at another."""
+        if len(self.quotes) == 1:
+            return [(self.quotes[0], events)] if len(events) else []
+        events = events[events["instrument"] < len(self.tapes)]
+        numbers = self._quote_of[events["instrument"]]
+        cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(events)]
+        return [
+            (self.quotes[numbers[start]], events[start:end]) for start, end in itertools.pairwise(cuts) if start < end
+        ]
+
+    def _happen(self, account: Account, quote: str, records: Any) -> None:
+        """Events or commands at one venue of an account; whatever it answers is told before the next of them."""
+        if account.wallet.is_idle(quote) and records["kind"][0] < r.FIRST_COMMAND:
+            happen(account.wallet.venues[quote], records)
+            return
+        at = 0
+        while at < len(records):
+            at += happen(account.wallet.lend(quote), records[at:])
+            account.wallet.take_back(quote)
+            self._tell(account, self._answers(account, quote))
 
     def _show(self, events: Any, now: int) -> None:
         columns = ("kind", "instrument", "side", "level", "bits", "client_id", "price_ticks", "qty_lots")
@@ -158,9 +185,11 @@ class Exchange:
             ticket.order_type, ticket.tif, ticket.lots, ticket.ticks, ticket.stop_ticks, ticket.quote_order_e8, now,
             left_lots=ticket.lots, update_ms=now, working_ms=-1 if ticket.stop_ticks else now,
         )  # fmt: skip
-        happen(account.venue, command)
+        quote = self.quote_of(ticket.symbol)
+        happen(account.wallet.lend(quote), command)
+        account.wallet.take_back(quote)
         account.working[order.engine_id] = order
-        reports = self._answers(account)
+        reports = self._answers(account, quote)
         if order.status == "REJECTED":
             raise OrderRefused(order.refused_for)
         self._tell(account, reports)
@@ -168,7 +197,7 @@ class Exchange:
 
     def refusal(self, account: Account, ticket: Ticket) -> int:
         """The reason why the venue would refuse an order, or 0; nothing happens."""
-        restore_venue(self._probe, venue_memory(account.venue))
+        restore_venue(self._probe, venue_memory(account.wallet.lend(self.quote_of(ticket.symbol))))
         happen(self._probe, self._command(account, ticket))
         head = self._probe.head[0]
         first = self._probe.replies[int(head.replies_first)]
@@ -184,16 +213,14 @@ class Exchange:
         command: Any = np.zeros(1, r.RECORD)
         command["kind"], command["instrument"] = r.CANCEL, order.symbol
         command["client_id"], command["ts_ns"] = order.engine_id, self.clock.now_ms() * 1_000_000
-        happen(account.venue, command)
-        self._tell(account, self._answers(account))
+        self._happen(account, self.quote_of(order.symbol), command)
 
     def _fill_now(self, account: Account, order: Order) -> None:
         """A trade through the order's limit, seen by this account alone."""
         event: Any = np.zeros(1, r.RECORD)
         event["kind"], event["instrument"], event["side"] = r.TRADE, order.symbol, -order.side
         event["price_ticks"], event["qty_lots"] = order.ticks - order.side, order.left_lots
-        happen(account.venue, event)
-        self._tell(account, self._answers(account))
+        self._happen(account, self.quote_of(order.symbol), event)
 
     def _command(self, account: Account, ticket: Ticket) -> Any:
         command: Any = np.zeros(1, r.RECORD)
@@ -201,24 +228,25 @@ class Exchange:
         command["order_type"], command["tif"] = ENGINE_TYPES[ticket.order_type], ENGINE_TIFS[ticket.tif]
         command["bits"] = r.POST_ONLY if ticket.order_type == "LIMIT_MAKER" else 0
         command["price_ticks"], command["trigger_ticks"] = ticket.ticks, ticket.stop_ticks
-        command["qty_lots"], command["client_id"] = ticket.lots, self._free_id(account)
+        venue = account.wallet.venues[self.quote_of(ticket.symbol)]
+        command["qty_lots"], command["client_id"] = ticket.lots, self._free_id(venue)
         command["ts_ns"] = self.clock.now_ms() * 1_000_000
         return command
 
-    def _free_id(self, account: Account) -> int:
+    def _free_id(self, venue: Any) -> int:
         """An id whose slot at the venue is free, so that 256 orders can be open at once."""
         for _ in range(POOL):
             number = self._next_engine_id
             self._next_engine_id += 1
-            if account.venue.orders[number % POOL].client_id == 0:
+            if venue.orders[number % POOL].client_id == 0:
                 return number
         raise OrderRefused(reasons.ORDER_POOL_FULL)
 
     # --- what became of them ----------------------------------------------------------------------
 
-    def _answers(self, account: Account) -> list[Report]:
+    def _answers(self, account: Account, quote: str) -> list[Report]:
         """Take the venue's answers and note them on the orders."""
-        venue = account.venue
+        venue = account.wallet.venues[quote]
         head, size = venue.head[0], len(venue.replies)
         first, count = int(head.replies_first), int(head.replies_count)
         head.replies_first, head.replies_count = (first + count) % size, 0
@@ -261,7 +289,8 @@ class Exchange:
 
     def _filled(self, order: Order, record: Any, now: int) -> Fill:
         ticks, lots, bits = int(record.price_ticks), int(record.qty_lots), int(record.bits)
-        value = self.tapes[order.symbol].value_e8(ticks, lots)
+        tape = self.tapes[order.symbol]
+        value = tape.cost_e8(ticks, lots) if order.side > 0 else tape.value_e8(ticks, lots)
         in_base, is_maker = bool(bits & r.FEE_IN_BASE), bool(bits & r.MAKER)
         fill = Fill(self._next_fill_id, ticks, lots, value, int(record.fee_e8), in_base, is_maker, now)
         self._next_fill_id += 1
@@ -297,29 +326,22 @@ class Exchange:
 
     def balances(self, account: Account, symbol: int | None = None) -> dict[str, tuple[int, int]]:
         """Asset -> (free, locked) in 1e-8; of one symbol's two assets, or of all."""
-        head = account.venue.head[0]
-        tapes = self.tapes if symbol is None else [self.tapes[symbol]]
-        found = {}
-        for tape in tapes:
-            holding = account.venue.holdings[tape.index]
-            locked = int(holding.locked_lots) * tape.lot_e8
-            found[tape.instrument.base] = (int(holding.base_e8) - locked, locked)
-        found[self.cash_asset] = (int(head.cash_e8) - int(head.locked_e8), int(head.locked_e8))
-        return found
+        one = None if symbol is None else self.tapes[symbol].instrument
+        names = account.wallet.assets if one is None else (one.base, one.quote)
+        return {name: account.wallet.balance(name) for name in names}
 
     def deposit(self, account: Account, asset: str, amount_e8: int) -> None:
         """Add to a balance (or, negative, take from it). Raises BadInput for an unknown asset."""
-        if asset == self.cash_asset:
-            account.venue.head[0].cash_e8 += amount_e8
-            return
-        found = [tape for tape in self.tapes if tape.instrument.base == asset]
-        if not found:
-            raise BadInput(f"asset = {asset!r} is not traded here")
-        account.venue.holdings[found[0].index].base_e8 += amount_e8
+        account.wallet.add(asset, amount_e8)
+
+    def quote_of(self, symbol: int) -> str:
+        """Quote asset of a symbol."""
+        return self.tapes[symbol].instrument.quote
 
     def change_filters(self, tape: Tape, min_notional_e8: int | None, min_lots: int | None) -> None:
         """New minimums for a symbol at once, as exchanges do without notice (X6)."""
-        for venue in (self._public, self._probe, *(account.venue for account in self.accounts.all)):
+        customers = [venue for account in self.accounts.all for venue in account.wallet.venues.values()]
+        for venue in (self._public, self._probe, *customers):
             row = venue.instruments[tape.index]
             row.min_notional_e8 = row.min_notional_e8 if min_notional_e8 is None else min_notional_e8
             row.min_lots = row.min_lots if min_lots is None else min_lots
@@ -335,4 +357,4 @@ class Exchange:
 
     def max_price_ticks(self, tape: Tape) -> int:
         """Highest price an order may carry."""
-        return min(MOST_TICKS, MOST_VALUE_E8 // (int(self.filters(tape).max_lots) * tape.unit_e8))
+        return min(MOST_TICKS, tape.ticks_for(int(self.filters(tape).max_lots), MOST_VALUE))

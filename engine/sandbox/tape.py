@@ -67,7 +67,8 @@ class Tape:
     name: str = ""
     tick_e8: int = 0
     lot_e8: int = 0
-    unit_e8: int = 0
+    _value_num: int = 0
+    _value_den: int = 1
     update_id: int = 1
     bid_ticks: int = 0
     bid_lots: int = 0
@@ -83,9 +84,9 @@ class Tape:
         one = self.instrument
         self.name = one.base + one.quote
         self.tick_e8, self.lot_e8 = int(one.tick_size * E8), int(one.lot_size * E8)
-        if self.tick_e8 != one.tick_size * E8 or self.lot_e8 != one.lot_size * E8 or one.tick_lot_e8.denominator != 1:
-            raise BadInput(f"{one.symbol}: a tick, a lot or their product is finer than 1e-8; leave the symbol out")
-        self.unit_e8 = one.tick_lot_e8.numerator
+        if self.tick_e8 != one.tick_size * E8 or self.lot_e8 != one.lot_size * E8:
+            raise BadInput(f"{one.symbol}: a tick or a lot is finer than 1e-8; leave the symbol out")
+        self._value_num, self._value_den = one.tick_lot_e8.as_integer_ratio()
 
     def quote(self, bid: int, bid_lots: int, ask: int, ask_lots: int, time_ms: int) -> bool:
         """A new best bid and ask; False where it is none (crossed, empty)."""
@@ -139,8 +140,20 @@ class Tape:
             self.bars.append(Bar(last.open_ms + MINUTE_MS, last.close, last.close, last.close, last.close))
 
     def value_e8(self, ticks: int, lots: int) -> int:
-        """Exact value in 1e-8 quote units."""
-        return ticks * lots * self.unit_e8
+        """Value in 1e-8 quote units, rounded down where it is finer."""
+        return ticks * lots * self._value_num // self._value_den
+
+    def cost_e8(self, ticks: int, lots: int) -> int:
+        """What a buyer pays: the value rounded up where it is finer than 1e-8."""
+        return -(-ticks * lots * self._value_num // self._value_den)
+
+    def lots_for(self, ticks: int, quote_e8: int) -> int:
+        """The most lots that cost no more than this."""
+        return quote_e8 * self._value_den // (ticks * self._value_num)
+
+    def ticks_for(self, lots: int, product: int) -> int:
+        """The highest price at which so many lots stay below the largest product the venue can compute."""
+        return product // (lots * self._value_num)
 
     def price(self, ticks: int) -> str:
         """Price as the exchange writes it: eight decimals."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from running_sandbox import Running
 
-from engine.contracts.errors import BadInput, Retryable
+from engine.contracts.errors import Retryable
 from engine.markets.synthetic import synthesize, synthesize_ticks
 from engine.sandbox.server import Sandbox, SandboxOptions, open_sandbox_market
 
@@ -51,10 +51,12 @@ def test_a_taken_port_is_named() -> None:
     running.stop()
 
 
-def test_symbols_of_several_quote_assets_are_refused(tmp_path: Path) -> None:
+def test_symbols_of_several_quote_assets_share_a_wallet(tmp_path: Path) -> None:
     files = synthesize_ticks(tmp_path, seed=1, minutes=1, symbols=("BTC/USDT", "ETH/BTC"))
-    with pytest.raises(BadInput, match="one quote asset"):
-        Sandbox(SandboxOptions(data=files))
+    running = Running(data=files, speed=0.0, cash=500)
+    balances = {one["asset"]: one["free"] for one in running.call("GET", "/api/v3/account")[1]["balances"]}
+    assert balances == {"BTC": "0.00000000", "ETH": "0.00000000", "USDT": "500.00000000"}
+    running.stop()
 
 
 def test_candles_are_a_market_too(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def _fill(exchange: Exchange, tape: Tape, fill: Fill) -> dict[str, Any]:
 
 def fee_asset(exchange: Exchange, tape: Tape, fill: Fill) -> str:
     """The asset a fee was taken in."""
-    return tape.instrument.base if fill.fee_in_base else exchange.cash_asset
+    return tape.instrument.base if fill.fee_in_base else tape.instrument.quote
 
 
 def cancelled(exchange: Exchange, order: Order) -> dict[str, Any]:

@@ -109,17 +109,17 @@ def _lots(exchange: Exchange, tape: Tape, quantity_e8: int) -> int:
 
 def _lots_for(exchange: Exchange, account: Account, tape: Tape, side: int, quote_e8: int) -> int:
     """The lots a market order of so much quote asset takes from (or gives to) the book that stands now."""
-    holding = account.venue.holdings[tape.index]
+    holding = account.wallet.venues[tape.instrument.quote].holdings[tape.index]
     gone = int(holding.taken_ask_lots if side > 0 else holding.taken_bid_lots)
     lots, left, ticks = 0, quote_e8, 0
     for ticks, shown in exchange.levels(tape, side):
         missing = min(gone, shown)
         gone -= missing
-        here = min(shown - missing, left // tape.value_e8(ticks, 1))
+        here = min(shown - missing, tape.lots_for(ticks, left))
         lots += here
-        left -= tape.value_e8(ticks, here)
+        left -= tape.cost_e8(ticks, here)
         if here < shown - missing:
             break
     else:  # the book ends before the money: the rest will expire
-        lots += left // tape.value_e8(ticks, 1) if ticks else 0
+        lots += tape.lots_for(ticks, left) if ticks else 0
     return _lots(exchange, tape, lots * tape.lot_e8)
