@@ -3,7 +3,7 @@
 | key                                                    | kind      | written                                   |
 |--------------------------------------------------------|-----------|-------------------------------------------|
 | ``keel:live:{run}:positions`` orders equity feeds      | hash      | as a whole: name -> row (JSON object)     |
-| ``keel:live:{run}:decisions`` refusals fills           | stream    | the last 1,000 rows                       |
+| ``keel:live:{run}:decisions`` refusals fills notices   | stream    | the last 1,000 rows                       |
 | ``keel:live:{run}:heartbeat``                          | string    | every second; gone 5 s after the last one |
 | ``keel:live:runs``                                     | sorted set| run -> when it was last heard of (ms)     |
 
@@ -30,7 +30,7 @@ from engine.contracts.errors import BadData, BadInput, Retryable
 Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
 Table = Literal["positions", "orders", "equity", "feeds"]
-Stream = Literal["decisions", "refusals", "fills"]
+Stream = Literal["decisions", "refusals", "fills", "notices"]
 TABLES: Final[tuple[Table, ...]] = get_args(Table)
 STREAMS: Final[tuple[Stream, ...]] = get_args(Stream)
 RUNS: Final = "keel:live:runs"
@@ -69,9 +69,10 @@ class LiveView(msgspec.Struct, frozen=True, kw_only=True):
     orders: dict[str, dict[str, Cell]]
     equity: dict[str, dict[str, Cell]]
     feeds: dict[str, dict[str, Cell]]
-    decisions: list[dict[str, Cell]]  # oldest first, as are the next two
+    decisions: list[dict[str, Cell]]  # oldest first, as are the next three
     refusals: list[dict[str, Cell]]
     fills: list[dict[str, Cell]]
+    notices: list[dict[str, Cell]]
 
 
 class _Waiting(msgspec.Struct):

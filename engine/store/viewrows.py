@@ -1,0 +1,218 @@
+"""What the live view holds: one struct for each kind of row, for who writes and who reads.
+
+| table, stream | name of the row  | struct      | made by                                           |
+|---------------|------------------|-------------|---------------------------------------------------|
+| positions     | ``venue:SYMBOL`` | PositionRow | `coreview.positions`                              |
+| orders        | client id        | OrderRow    | `coreview.orders`                                 |
+| equity        | ``account``      | AccountRow  | `coreview.account`                                |
+| equity        | ``engine``       | EngineRow   | the runtime, about itself                         |
+| feeds         | ``venue:stream`` | FeedRow     | the runtime, from the venues' health              |
+| decisions     |                  | DecisionRow | `coreview.decision` of PLACE, CANCEL              |
+| refusals      |                  | RefusalRow  | `coreview.refusal` of REFUSED, ORDER_REJECT       |
+| fills         |                  | FillRow     | `coreview.fill` of FILL                           |
+| notices       |                  | NoticeRow   | the runtime, from a venue's notice                |
+
+The writer: ``view.put("positions", cells(positions(core)))``, ``view.add("fills", cell(fill(core, record)))``.
+The reader: ``rows(view.positions, PositionRow)``. Money in USD and prices as floats (this is for eyes, the journal has
+the integers), times wall ns UTC. Instruments are named ``venue:SYMBOL``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from engine.contracts.errors import BadData
+from engine.store.liveview import Cell
+
+ACCOUNT: Final = "account"  # rows of the table `equity`
+ENGINE: Final = "engine"
+
+
+class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Flat: every field is a cell."""
+
+
+R = TypeVar("R", bound=ViewRow)
+
+
+class PositionRow(ViewRow, frozen=True, kw_only=True):
+    """`stop` is where the protective stop should be, `stop_state` what the venue's order for it is (``none``: there
+    is none). `at_stop_usd`: open result if the stop were hit now, slippage and fee included."""
+
+    instrument: str
+    strategy: str
+    qty: float
+    entry: float
+    mark: float
+    stop: float | None
+    stop_state: str
+    target: float | None
+    unrealised_usd: float
+    at_stop_usd: float
+    notional_usd: float
+    opened_ns: int
+    blocked: bool
+
+
+class OrderRow(ViewRow, frozen=True, kw_only=True):
+    """A working order of ours. `price` is None for market orders, `trigger` for all but stops."""
+
+    client_id: int
+    instrument: str
+    strategy: str
+    role: str
+    side: str
+    order_type: str
+    price: float | None
+    trigger: float | None
+    qty: float
+    filled: float
+    status: str
+    reason: str
+    placed_ns: int
+
+
+class AccountRow(ViewRow, frozen=True, kw_only=True):
+    """`day_pnl_usd` may fall to minus `day_limit_usd`; `open_risk_usd` is what is lost if every stop were hit now;
+    `free_usd` is to stay above `reserve_usd`."""
+
+    ts_ns: int
+    state: str
+    flattening: bool
+    equity_usd: float
+    day_pnl_usd: float
+    day_limit_usd: float
+    open_risk_usd: float
+    cash_usd: float
+    free_usd: float
+    reserve_usd: float
+    unrealised_usd: float
+    fees_usd: float
+    funding_usd: float
+    exposure_usd: float
+    exposure_limit_usd: float
+    peak_usd: float
+    drawdown_pct: float
+    drawdown_limit_pct: float
+    positions: int
+    violations: int
+
+
+class EngineRow(ViewRow, frozen=True, kw_only=True):
+    """The engine about itself. Latencies are of the last orders, from the tick's arrival to the socket; None where
+    there were none yet. `conflated`: market records overtaken by newer ones before they were taken."""
+
+    mode: str
+    started_ns: int
+    strategies: str  # separated by commas
+    events: int
+    events_per_s: float
+    queue: int
+    conflated: int
+    orders: int
+    tick_to_order_us_p50: float | None
+    tick_to_order_us_p99: float | None
+    step_us_p50: float | None
+    step_us_p99: float | None
+    journal_ok: bool
+    notes: str = ""
+
+
+class FeedRow(ViewRow, frozen=True, kw_only=True):
+    """One stream of a venue. `data_ns`: wall time of its last data, 0 before the first; pings do not count.
+    `clock_offset_ms`: venue's clock less ours."""
+
+    venue: str
+    stream: str
+    connected: bool
+    data_ns: int
+    messages: int
+    reconnects: int
+    gaps: int
+    undecodable: int
+    clock_offset_ms: float | None = None
+
+
+class DecisionRow(ViewRow, frozen=True, kw_only=True):
+    """A command of the core: `action` is place or cancel."""
+
+    ts_ns: int
+    action: str
+    client_id: int
+    instrument: str
+    strategy: str
+    role: str
+    side: str
+    order_type: str
+    qty: float | None
+    price: float | None
+    trigger: float | None
+    reason: str
+
+
+class RefusalRow(ViewRow, frozen=True, kw_only=True):
+    """`source` is risk or venue; `measured_usd` broke `limit_usd` where both apply."""
+
+    ts_ns: int
+    instrument: str
+    strategy: str
+    side: str
+    reason: str
+    source: str
+    measured_usd: float | None
+    limit_usd: float | None
+
+
+class FillRow(ViewRow, frozen=True, kw_only=True):
+    """One execution; `forced` is a liquidation or a close by the venue."""
+
+    ts_ns: int
+    client_id: int
+    instrument: str
+    side: str
+    price: float
+    qty: float
+    fee_usd: float
+    maker: bool
+    forced: bool
+
+
+class NoticeRow(ViewRow, frozen=True, kw_only=True):
+    """Something a person may want to know; `kind` as in the venue port."""
+
+    ts_ns: int
+    venue: str
+    kind: str
+    text: str
+    instrument: str = ""
+
+
+def cell(row: ViewRow) -> dict[str, Cell]:
+    """A row as the live view writes it."""
+    return msgspec.structs.asdict(row)
+
+
+def cells(table: Mapping[str, ViewRow]) -> dict[str, dict[str, Cell]]:
+    """A table as the live view writes it."""
+    return {name: msgspec.structs.asdict(row) for name, row in table.items()}
+
+
+def row(found: Mapping[str, Cell], kind: type[R]) -> R:
+    """A row as it was written. Raises BadData where it is another: an engine of another version writes there."""
+    try:
+        return msgspec.convert(dict(found), kind)
+    except msgspec.ValidationError as error:
+        raise BadData(f"the live view holds a {kind.__name__} of another version ({error})") from None
+
+
+def rows(table: Mapping[str, Mapping[str, Cell]], kind: type[R]) -> dict[str, R]:
+    """A table as it was written, names in order."""
+    return {name: row(table[name], kind) for name in sorted(table)}
+
+
+def row_list(stream: Sequence[Mapping[str, Cell]], kind: type[R]) -> list[R]:
+    """A stream as it was written, the oldest first."""
+    return [row(one, kind) for one in stream]
