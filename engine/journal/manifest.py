@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import msgspec
 
 from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.runs import Manifest, Source
+from engine.core import state
 from engine.journal import atomic
 
 FILE: Final = "manifest.json"
@@ -30,6 +32,11 @@ def write(directory: Path, manifest: Manifest) -> Path:
         raise BadInput(f"{cannot}: it does not survive JSON; use finite numbers and plain text")
     atomic.replace_file(path, [text, b"\n"])
     return path
+
+
+def run_digest(entries_digest: str, core: state.Core) -> str:
+    """The digest of a run: of everything journalled and of the final state."""
+    return hashlib.blake2b(f"{entries_digest}:{state.digest(core)}".encode(), digest_size=16).hexdigest()
 
 
 def read(directory: Path) -> Manifest:

@@ -24,7 +24,7 @@ from engine.journal.segments import JournalWriter
 from engine.markets.market import FeedModel, Market, open_market
 from engine.research.breakdown import labels
 from engine.research.metrics import Metrics, measure
-from engine.research.session import Session, compile_replay, run_digest
+from engine.research.session import Session, compile_replay
 from engine.simulation.venue import SimulationModel
 
 Progress = Callable[[float, str], None]
@@ -87,7 +87,7 @@ def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestR
         session.sinks.append(journal.append)
         _simulate(session, market, report)
         journal.close()
-        digest = run_digest(journal.digest, session.core)
+        digest = manifests.run_digest(journal.digest, session.core)
     manifest = msgspec.structs.replace(
         manifest, events=session.events, digest=digest, wall_s=round(time.perf_counter() - started, 3)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
@@ -142,8 +141,3 @@ def compile_replay(core: state.Core) -> None:
     nothing, at = np.zeros(0, RECORD), np.zeros(2, np.int64)
     replay_block(core.state, nothing, np.zeros(0, ENTRY), at, new_output(), True)
     inject(core.state, nothing, new_output())
-
-
-def run_digest(entries_digest: str, core: state.Core) -> str:
-    """The digest of a run: of everything journalled and of the final state."""
-    return hashlib.blake2b(f"{entries_digest}:{state.digest(core)}".encode(), digest_size=16).hexdigest()

@@ -117,12 +117,12 @@ class Execution(Protocol):
 
 
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue says about the account and its key; fees as fractions, by instrument number."""
+    """What the venue says about the account and its key; fees as fractions, by `Instrument.symbol`."""
 
     can_trade: bool
     can_withdraw: bool
     is_ip_bound: bool | None  # None: the venue does not say
-    fees: dict[int, tuple[Decimal, Decimal]] = {}  # maker, taker
+    fees: dict[str, tuple[Decimal, Decimal]] = {}  # maker, taker
     notes: tuple[str, ...] = ()
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from engine.contracts.instruments import Instrument
 from engine.contracts.records import ENTRY, FIRST_COMMAND, FUNDING, JUMP, LAST, PATH, RECORD, joined
 from engine.core.limits import Limits
-from engine.research.session import Blocks, Session, run_digest
+from engine.journal.manifest import run_digest
+from engine.research.session import Blocks, Session
 from engine.simulation.venue import SimulationModel
 
 Array = np.ndarray[Any, Any]

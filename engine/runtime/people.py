@@ -1,0 +1,97 @@
+"""What people tell a running engine, as events: pause, reduce, resume, emergency, a limit, a parameter.
+
+The core judges every value by the same bounds as the configuration; here they are only looked up by name, so that a
+person gets an answer that names the fault instead of a protocol violation in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import redis.asyncio
+
+from engine.contracts import reasons
+from engine.contracts.errors import BadInput, Retryable
+from engine.contracts.records import LIMIT, NO_INSTRUMENT, OPERATOR, PARAMETER, RECORD
+from engine.core.limits import BOUNDS, SCALE, USD
+from engine.core.strategies.table import STRATEGIES
+from engine.store.control import AnyCommand, CommandInbox, Emergency, Pause, Reduce, Resume, Set
+
+RETRY_S: Final = 1.0
+WORDS: Final[dict[type[Any], int]] = {
+    Pause: reasons.OPERATOR_PAUSE,
+    Reduce: reasons.OPERATOR_REDUCE,
+    Resume: reasons.OPERATOR_RESUME,
+    Emergency: reasons.OPERATOR_EMERGENCY,
+}
+
+
+def event_of(command: AnyCommand, now_ns: int) -> np.ndarray[Any, Any]:
+    """The event a command is. Raises BadInput for an unknown key or a value out of its bounds."""
+    event = np.zeros(1, RECORD)
+    event["ts_ns"], event["instrument"] = now_ns, NO_INSTRUMENT
+    if not isinstance(command, Set):
+        event["kind"], event["reason"] = OPERATOR, WORDS[type(command)]
+        return event
+    section, _, name = command.key.rpartition(".")
+    if section == "limits":
+        _limit(event, name, command.value)
+    else:
+        _parameter(event, section.removeprefix("strategies."), name, command.value)
+    return event
+
+
+def _limit(event: np.ndarray[Any, Any], name: str, value: float) -> None:
+    if name not in BOUNDS:
+        raise BadInput(f"limits.{name} is not a limit; known: {', '.join(BOUNDS)}")
+    _, low, high, unit, _ = BOUNDS[name]
+    if not low <= value <= high:
+        raise BadInput(f"limits.{name} = {value:g} is outside {low:g}..{high:g} {unit}")
+    event["kind"], event["index"] = LIMIT, list(BOUNDS).index(name)
+    event["amount_e8"] = round(value * (USD if name.endswith("_usd") else SCALE))
+
+
+def _parameter(event: np.ndarray[Any, Any], strategy: str, name: str, value: float) -> None:
+    row = next((row for row in STRATEGIES if row.name == strategy), None)
+    if row is None:
+        known = ", ".join(f"strategies.{row.name}" for row in STRATEGIES)
+        raise BadInput(f"{strategy}.{name} is neither a limit nor a parameter; known: limits, {known}")
+    row.resolve({name: value})
+    names = [param.name for param in row.params]
+    event["kind"], event["reason"] = PARAMETER, row.number
+    event["index"], event["value_e9"] = names.index(name), round(value * 1e9)
+
+
+class People:
+    """Carries out what comes over the control channel. `carry_out` takes one event and returns what to answer."""
+
+    def __init__(
+        self,
+        client: redis.asyncio.Redis,
+        run: str,
+        carry_out: Callable[[np.ndarray[Any, Any]], str],
+        clock_ns: Callable[[], int],
+    ) -> None:
+        self._inbox = CommandInbox(client, run)
+        self._carry_out = carry_out
+        self._clock_ns = clock_ns
+
+    async def listen(self) -> None:
+        """Until cancelled; with Redis away nobody can be heard, and nothing else changes."""
+        me = asyncio.current_task()
+        while me is None or not me.cancelling():  # redis-py loses a cancellation that meets a reply
+            try:
+                for delivery in await self._inbox.receive():
+                    accepted, answer = self._judge(delivery.command)
+                    await self._inbox.acknowledge(delivery, accepted, answer)
+            except Retryable:
+                await asyncio.sleep(RETRY_S)
+
+    def _judge(self, command: AnyCommand) -> tuple[bool, str]:
+        try:
+            return True, self._carry_out(event_of(command, self._clock_ns()))
+        except BadInput as error:
+            return False, str(error)

@@ -1,0 +1,248 @@
+"""A running engine: venues loaded and checked, core warmed up, everything running, until it is stopped.
+
+Start
+-----
+1. every venue's rules are loaded and its account is checked; what cannot be checked refuses the start;
+2. core, run folder, manifest, journal;
+3. recent candles warm the strategies up: dated as they happened, so that whatever they suggest is refused as stale;
+4. each part of each venue runs in a task of its own. One that fails is told about and started again; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from engine.contracts.errors import Fatal, KeelError, Retryable
+from engine.contracts.instruments import Instrument
+from engine.contracts.records import FEED_STATUS, NO_INSTRUMENT, RECORD
+from engine.contracts.runs import Manifest
+from engine.core import life, state
+from engine.core.compile import source_digest
+from engine.core.limits import Limits
+from engine.core.strategies import table
+from engine.journal import manifest as manifests
+from engine.journal.segments import JournalWriter
+from engine.runtime.loop import LiveLoop
+from engine.runtime.showing import Showing
+from engine.venues.port import Execution, Notice, Venue
+
+LOAD_S: Final = 30.0
+HISTORY_S: Final = 20.0
+RESTART_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+WARM_UP_CANDLES: Final = 780  # fills the ring of the slowest of three timeframes (64 bars of twelve candles)
+
+Progress = Callable[[str], None]
+
+
+class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run. `venues`: each with the symbols to trade there. `simulation` and `simulated` describe where
+    orders go; `timeframes_s` three rising bar lengths."""
+
+    world: Literal["paper", "shadow", "live"]
+    home: Path
+    venues: Sequence[tuple[Venue, Sequence[str]]]
+    strategies: Mapping[str, Mapping[str, float]]
+    limits: Limits
+    capital_usd: float
+    timeframes_s: Sequence[int] = (60, 180, 720)
+    simulation: Mapping[str, float] = {}
+    synthetic: bool = False
+    warm_up: bool = True
+
+
+class Service:
+    """Made by `start`. `engine` is the loop, `showing` what people see, `run_dir` where it is written."""
+
+    def __init__(self, plan: LivePlan, core: state.Core, run_dir: Path, manifest: Manifest) -> None:
+        self.plan = plan
+        self.core = core
+        self.run_dir = run_dir
+        self.manifest = manifest
+        self.showing = Showing(plan.world, list(plan.strategies), [venue for venue, _ in plan.venues])
+        self._journal = JournalWriter(run_dir)
+        by_name = {venue.name: venue for venue, _ in plan.venues}
+        self._routes: list[Execution] = [by_name[one.venue].execution for one in core.instruments]
+        self.engine = LiveLoop(core, self._journal, self._routes, self._notice)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- running ----------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        """Warm up, then let every venue run."""
+        if self.plan.warm_up:
+            await self._warm_up()
+        for venue, _ in self.plan.venues:
+            for what, part in (("market data", venue.market.run), ("orders", venue.execution.run)):
+                self._keep(venue.name, what, part)
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the engine that must not end it (the live view, the control channel)."""
+        self._tasks.append(asyncio.create_task(work))
+
+    def _keep(self, venue: str, what: str, run: Callable[..., Awaitable[None]], attempt: int = 0) -> None:
+        async def forever() -> None:
+            await run(self.core.instruments, self.engine.lanes)
+
+        task = asyncio.create_task(forever(), name=f"{venue} {what}")
+        self._tasks.append(task)
+        task.add_done_callback(lambda done: self._ended(done, venue, what, run, attempt))
+
+    def _ended(
+        self, done: asyncio.Task[None], venue: str, what: str, run: Callable[..., Awaitable[None]], attempt: int
+    ) -> None:
+        self._tasks.remove(done)
+        if done.cancelled():
+            return
+        error = done.exception()
+        wait_s = RESTART_S[min(attempt, len(RESTART_S) - 1)]
+        why = f"{type(error).__name__}: {error}" if error else "it ended by itself"
+        self._notice(Notice(venue, "lost", f"{what} stopped ({why}); starting again in {wait_s:g} s"))
+        self._distrust(venue)
+        asyncio.get_running_loop().call_later(wait_s, self._keep, venue, what, run, attempt + 1)
+
+    def _notice(self, notice: Notice) -> None:
+        self.showing.notice(notice)
+        if notice.kind == "connected":
+            self.engine.in_flight.recheck(self._working_orders(notice.venue))
+
+    def _working_orders(self, venue: str) -> list[tuple[int, int]]:
+        """(instrument, client id) of what a venue works on, as the core sees it."""
+        orders = self.core.state.orders
+        return [
+            (int(one["instrument"]), int(one["client_id"]))
+            for one in orders[(orders["status"] != life.FREE) & (orders["status"] < life.FIRST_DONE)]
+            if self.core.instruments[int(one["instrument"])].venue == venue
+        ]
+
+    def _distrust(self, venue: str) -> None:
+        """Make a venue's books stale."""
+        of_venue = [i for i, one in enumerate(self.core.instruments) if one.venue == venue]
+        events = np.zeros(len(of_venue), RECORD)
+        events["kind"], events["instrument"], events["ts_ns"] = FEED_STATUS, of_venue, time.time_ns()
+        self.engine.lanes.market(events, len(events))
+
+    async def _warm_up(self) -> None:
+        now = np.zeros(1, RECORD)
+        now["kind"], now["instrument"], now["ts_ns"] = FEED_STATUS, NO_INSTRUMENT, time.time_ns()
+        self.engine.inject(now)
+        by_name = {venue.name: venue for venue, _ in self.plan.venues}
+        base_s = self.plan.timeframes_s[0]
+
+        async def one(i: int, instrument: Instrument) -> None:
+            try:
+                async with asyncio.timeout(HISTORY_S):
+                    path = await by_name[instrument.venue].market.history(i, base_s, WARM_UP_CANDLES)
+            except (KeelError, TimeoutError) as error:
+                text = f"{instrument.symbol}: no history to warm up with ({error or 'no answer'}); it starts cold"
+                self._notice(Notice(instrument.venue, "lost", text, i))
+                return
+            if len(path):
+                self.engine.inject(path)
+
+        await asyncio.gather(*(one(i, instrument) for i, instrument in enumerate(self.core.instruments)))
+        self.engine.inject(now)
+
+    # --- stopping ---------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Stop everything in order and write the run's end. Working stops stay at the venues that have them."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.engine.close()
+        self.showing.show(self.engine, None)
+        with suppress(Fatal):  # a journal that could not be written was told about when it happened
+            self._journal.close()
+        manifests.write(self.run_dir, self._final_manifest())
+
+    def _final_manifest(self) -> Manifest:
+        head = self.core.state.head[0]
+        clean = not self.engine.journal_fault
+        return msgspec.structs.replace(
+            self.manifest,
+            events=int(head.seq),
+            to_ns=int(head.now_ns),
+            digest=manifests.run_digest(self._journal.digest, self.core) if clean else "",
+            wall_s=round((time.time_ns() - self.manifest.from_ns) / 1e9, 3),
+        )
+
+
+async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Service:
+    """Load, check and begin. Raises BadInput, Refused, Retryable or Fatal naming the venue and the fix."""
+    progress("loading the venues' rules")
+    loaded = await asyncio.gather(*(_load(venue, symbols) for venue, symbols in plan.venues))
+    progress("checking the accounts")
+    facts = await asyncio.gather(*(venue.account.check() for venue, _ in plan.venues))
+    instruments = _with_fees([(one, of.fees) for some, of in zip(loaded, facts, strict=True) for one in some])
+    core = state.new_core(
+        instruments, plan.limits, plan.capital_usd, {k: dict(v) for k, v in plan.strategies.items()}, plan.timeframes_s
+    )
+    manifest = _manifest(plan, core)
+    run_dir = plan.home / "runs" / manifest.run_id
+    try:
+        run_dir.mkdir(parents=True)
+    except OSError as error:
+        raise Fatal(f"cannot make {run_dir}: {error.strerror}; set KEEL_HOME to a folder that can be written") from None
+    manifests.write(run_dir, manifest)
+    service = Service(plan, core, run_dir, manifest)
+    for (venue, _), found in zip(plan.venues, facts, strict=True):
+        for note in found.notes:
+            service.showing.notice(Notice(venue.name, "rules", note))
+    progress("warming up")
+    await service.begin()
+    return service
+
+
+async def _load(venue: Venue, symbols: Sequence[str]) -> list[Instrument]:
+    try:
+        async with asyncio.timeout(LOAD_S):
+            return await venue.market.load(symbols)
+    except TimeoutError:
+        raise Retryable(f"{venue.name} did not answer within {LOAD_S:g} s; is it reachable from here?") from None
+
+
+def _with_fees(
+    instruments: Sequence[tuple[Instrument, Mapping[str, tuple[Decimal, Decimal]]]],
+) -> list[Instrument]:
+    """Instruments with the fees this account pays, where the venue tells them."""
+    return [
+        msgspec.structs.replace(one, maker_fee=fees[one.symbol][0], taker_fee=fees[one.symbol][1])
+        if one.symbol in fees
+        else one
+        for one, fees in instruments
+    ]
+
+
+def _manifest(plan: LivePlan, core: state.Core) -> Manifest:
+    created = datetime.now(UTC)
+    rows = {row.name: row for row in table.STRATEGIES}
+    now_ns = int(created.timestamp() * 1e9)
+    return Manifest(
+        run_id=created.strftime("%Y%m%d-%H%M%S-%f") + f"-{plan.world}",
+        created=created.isoformat(),
+        world=plan.world,
+        strategies={name: rows[name].resolve(dict(values)) for name, values in plan.strategies.items()},
+        instruments=list(core.instruments),
+        capital_usd=plan.capital_usd,
+        limits=msgspec.to_builtins(plan.limits),
+        simulation=dict(plan.simulation),
+        timeframes_s=list(plan.timeframes_s),
+        sources=[],
+        symbols=[f"{one.venue}:{one.symbol}" for one in core.instruments],
+        from_ns=now_ns,
+        to_ns=now_ns,
+        grade="tick-grade",
+        simulated=plan.world != "live",
+        synthetic=plan.synthetic,
+        code=source_digest(),
+    )

@@ -1,0 +1,119 @@
+"""What people see of a running engine: rows for the live view, made from the core, the journal and the venues."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from engine.contracts import reasons
+from engine.contracts.records import CANCEL, FILL, ORDER_REJECT, PLACE, REFUSED
+from engine.core.state import Core
+from engine.runtime.loop import LiveLoop
+from engine.store import coreview
+from engine.store.liveview import LiveWriter
+from engine.store.viewrows import ACCOUNT, ENGINE, EngineRow, FeedRow, NoticeRow, cell, cells
+from engine.venues.port import Notice, StreamHealth, Venue
+
+EVERY_S: Final = 0.25
+NOTICES_KEPT: Final = 1_000
+SHOWN: Final = (PLACE, CANCEL, REFUSED, ORDER_REJECT, FILL)
+
+
+class Showing:
+    """Fills the live view from the engine, four times a second; `notices` keeps the last things told to people."""
+
+    def __init__(self, mode: str, strategies: Sequence[str], venues: Sequence[Venue]) -> None:
+        self._mode = mode
+        self._strategies = ", ".join(strategies)
+        self._venues = venues
+        self._started_ns = time.time_ns()
+        self._told: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
+        self.notices: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
+        self._last = (time.monotonic(), 0)
+        self.counts: dict[str, int] = {"orders": 0, "fills": 0, "refusals": 0, "rejects": 0}
+        self.refusals: dict[str, int] = {}
+
+    def notice(self, notice: Notice) -> None:
+        """Something to tell people; never waits."""
+        self._told.append((time.time_ns(), notice))
+        self.notices.append((time.time_ns(), notice))
+
+    async def show_on(self, engine: LiveLoop, view: LiveWriter | None) -> None:
+        """Until cancelled; without a `view` only the counts go on."""
+        while True:
+            self.show(engine, view)
+            await asyncio.sleep(EVERY_S)
+
+    def show(self, engine: LiveLoop, view: LiveWriter | None) -> None:
+        """One look at everything."""
+        while engine.journalled:
+            entries = engine.journalled.popleft()
+            for record in entries["record"][_shown(entries["record"]["kind"])]:
+                self._row(engine.core, record, view)
+        if view is None:
+            self._told.clear()
+            return
+        while self._told:
+            stamp, one = self._told.popleft()
+            name = "" if one.instrument is None else coreview.name_of(engine.core, one.instrument)
+            row = NoticeRow(ts_ns=stamp, venue=one.venue, kind=one.kind, text=one.text, instrument=name)
+            view.add("notices", cell(row))
+        view.put("positions", cells(coreview.positions(engine.core)))
+        view.put("orders", cells(coreview.orders(engine.core)))
+        view.put("equity", cells({ACCOUNT: coreview.account(engine.core), ENGINE: self._about(engine)}))
+        view.put("feeds", cells(self.feeds()))
+
+    def feeds(self) -> dict[str, FeedRow]:
+        """Every stream of every venue."""
+        return {
+            f"{venue.name}:{one.name}": _feed(venue.name, one)
+            for venue in self._venues
+            for one in (*venue.market.health(), *venue.execution.health())
+        }
+
+    def _row(self, core: Core, record: Any, view: LiveWriter | None) -> None:
+        kind = int(record.kind)
+        if kind in (PLACE, CANCEL):
+            self.counts["orders"] += kind == PLACE
+            if view is not None:
+                view.add("decisions", cell(coreview.decision(core, record)))
+        elif kind == FILL:
+            self.counts["fills"] += 1
+            if view is not None:
+                view.add("fills", cell(coreview.fill(core, record)))
+        else:
+            self.counts["refusals" if kind == REFUSED else "rejects"] += 1
+            name = reasons.name(int(record.reason))
+            self.refusals[name] = self.refusals.get(name, 0) + 1
+            if view is not None:
+                view.add("refusals", cell(coreview.refusal(core, record)))
+
+    def _about(self, engine: LiveLoop) -> EngineRow:
+        events, now = int(engine.core.state.head[0].seq), time.monotonic()
+        then, before = self._last
+        self._last = (now, events)
+        ticks: list[float | None] = [*engine.latency.percentile_us(50, 99)] or [None, None]
+        return EngineRow(
+            mode=self._mode, started_ns=self._started_ns, strategies=self._strategies, events=events,
+            events_per_s=round((events - before) / max(now - then, 1e-3), 1), queue=engine.lanes.waiting,
+            conflated=sum(engine.lanes.conflated.values()), orders=self.counts["orders"],
+            tick_to_order_us_p50=ticks[0], tick_to_order_us_p99=ticks[1], step_us_p50=None, step_us_p99=None,
+            journal_ok=not engine.journal_fault, notes=engine.journal_fault,
+        )  # fmt: skip
+
+
+def _shown(kinds: Any) -> Any:
+    found = kinds == SHOWN[0]
+    for kind in SHOWN[1:]:
+        found |= kinds == kind
+    return found
+
+
+def _feed(venue: str, one: StreamHealth) -> FeedRow:
+    return FeedRow(
+        venue=venue, stream=one.name, connected=one.connected, data_ns=one.data_ns, messages=one.messages,
+        reconnects=one.reconnects, gaps=one.gaps, undecodable=one.undecodable,
+    )  # fmt: skip
