@@ -88,6 +88,8 @@ class Lanes:
         queue = self._market
         if queue.at[1] + count > self._high:
             self._make_room(queue)
+            while queue.at[1] + count > queue.room:  # nothing in it may be lost
+                queue = self._market = _grown(queue)
         queue.append(records, count)
         if not self._is_awake:
             self._is_awake = True

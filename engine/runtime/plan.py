@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -13,10 +14,8 @@ from engine.core.strategies.table import STRATEGIES
 
 # name: (default, lowest, highest, unit, meaning)
 BOUNDS: Final[dict[str, tuple[float, float, float, str, str]]] = {
-    "market_queue": (16_384, 1_024, 1_048_576, "events", "market data that may wait; beyond three quarters only the newest"),
-    "account_queue": (4_096, 256, 1_048_576, "events", "order events and fills that may wait; none is ever dropped"),
+    "market_queue": (16_384, 1_024, 1_048_576, "events", "market data that may wait; past three quarters only the newest"),
     "warm_up": (64, 0, 1_000, "bars", "closed bars of the longest timeframe read from the venue before the start"),
-    "stale_feed_s": (5.0, 0.5, 3_600.0, "s", "a stream without data for so long counts as dead, pings or not"),
     "snapshot_s": (300.0, 1.0, 86_400.0, "s", "how often the state is saved; a restart replays what came after"),
     "rules_s": (3_600.0, 60.0, 86_400.0, "s", "how often filters and fees are read from the venues again"),
     "reconcile_s": (300.0, 5.0, 86_400.0, "s", "how often orders, fills and balances are compared with the venues"),
@@ -33,9 +32,7 @@ class RuntimePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     timeframes_s: tuple[int, ...] = (300, 900, 3600)
     strategies: tuple[str, ...] = ("momentum",)
     market_queue: int = 16_384
-    account_queue: int = 4_096
     warm_up: int = 64
-    stale_feed_s: float = 5.0
     snapshot_s: float = 300.0
     rules_s: float = 3_600.0
     reconcile_s: float = 300.0
@@ -60,7 +57,7 @@ class RuntimePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise BadInput("runtime.strategies must name at least one strategy, none twice")
 
 
-def runtime_plan(table: dict[str, object]) -> RuntimePlan:
+def runtime_plan(table: Mapping[str, Any]) -> RuntimePlan:
     """The plan of the table; texts such as ``"300,900,3600"`` count as what they say. Raises BadInput."""
     given = dict(table)
     for name in given:
