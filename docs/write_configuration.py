@@ -15,8 +15,10 @@ from annotated_types import Ge, Le
 from engine.core import limits
 from engine.core.strategies.table import STRATEGIES
 from engine.markets import feedmodel
+from engine.runtime import plan as runtime
 from engine.settings import Account, Settings
 from engine.simulation import venue
+from engine.venues import plan as venues
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -30,7 +32,9 @@ names), then the defaults below. `[limits] trade_loss_usd` is `KEEL_LIMITS__TRAD
 `DATABASE_URL` and `REDIS_URL` are read under these plain names too. An unknown key is refused with the nearest valid
 name, a value outside its bounds with the bounds and the place it was set. `keel.example.toml` holds every setting.
 
-Every limit stands in dollars and, where it makes sense, in per cent; the tighter holds.
+Every limit stands in dollars and, where it makes sense, in per cent; the tighter holds. With `mode = "live"` every
+limit and `account.capital_usd` must have been written down by you: a start names what is missing. API keys are no
+settings: the command keys stores them encrypted. The command config shows what is in force and where it was set.
 """
 
 
@@ -54,6 +58,8 @@ def toml(value: Any) -> str:
     """A default as TOML writes it."""
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return f"[{', '.join(toml(one) for one in value)}]"
     return f'"{value}"' if isinstance(value, str | Path) else f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
@@ -64,9 +70,9 @@ def number(value: float) -> str:
 
 def top_rows() -> list[Row]:
     rows = []
-    for name in ("data_dir", "home", "database_url", "redis_url"):
+    for name in ("mode", "data_dir", "home", "database_url", "redis_url"):
         field = Settings.model_fields[name]
-        default = toml(field.default) if name == "home" else ""  # the others are unset, or found where they are
+        default = toml(field.default) if name in ("mode", "home") else ""  # the others are unset, or looked for
         example = toml(field.examples[0]) if field.examples else ""
         rows.append(Row(name, default, "", "", "", field.description or "", example))
     return rows
@@ -97,6 +103,36 @@ def feed_rows() -> list[Row]:
     ]
 
 
+def runtime_rows() -> list[Row]:
+    default = runtime.RuntimePlan()
+    lists = [Row(name, toml(getattr(default, name)), "", "", "", text) for name, text in runtime.MEANINGS.items()]
+    return lists + bounded_rows(runtime.BOUNDS)
+
+
+def venue_rows() -> list[Row]:
+    """`default` is in words: a venue's table is not there until somebody writes it."""
+    return [Row(name, default, "", "", "", meaning) for name, (default, meaning) in venues.MEANINGS.items()]
+
+
+VENUE_EXAMPLE: Final = """\
+# Venues have no defaults: write a table for each. Its name is yours; named after its exchange, it needs no `exchange`.
+#   [venues.binance]
+#   symbols = ["BTC/USDT", "ETH/USDT"]
+#   testnet = true
+#   key = "testnet"
+#
+#   [venues.perpetuals]
+#   exchange = "binanceusdm"
+#   symbols = ["BTC/USDT:USDT"]
+#   capital_usd = 400
+#
+#   [venues.sandbox]
+#   exchange = "binance"
+#   symbols = ["BTC/USDT"]
+#   urls = { rest = "http://127.0.0.1:8080", ws = "ws://127.0.0.1:8080", ws_api = "ws://127.0.0.1:8080/ws-api/v3" }
+"""
+
+
 def sections() -> dict[str, list[Row]]:
     """Every setting there is, by table; the first table is the file's top."""
     strategies = {
@@ -112,6 +148,7 @@ def sections() -> dict[str, list[Row]]:
         "simulation": bounded_rows(venue.BOUNDS),
         "feed": feed_rows(),
         **strategies,
+        "runtime": runtime_rows(),
     }
 
 
@@ -123,7 +160,10 @@ def configuration() -> str:
         lines.append("| setting | default | bounds | unit | meaning |\n|---|---|---|---|---|")
         lines += [f"| `{r.name}` | {r.default or 'unset'} | {r.bounds} | {r.unit} | {r.meaning} |" for r in rows]
         lines.append("")
-    return "\n".join(lines)
+    lines.append("## `[venues.NAME]`\n\nOne table for each venue; there is none by default.\n")
+    lines.append("| setting | default | meaning |\n|---|---|---|")
+    lines += [f"| `{r.name}` | {r.default} | {r.meaning} |" for r in venue_rows()]
+    return "\n".join([*lines, ""])
 
 
 def example() -> str:
@@ -140,7 +180,7 @@ def example() -> str:
             lines += textwrap.wrap(about, 118, initial_indent="# ", subsequent_indent="# ")
             lines.append(f"# {row.name} = {row.default or row.example or '(inferred from the data)'}")
         lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*lines, VENUE_EXAMPLE])
 
 
 if __name__ == "__main__":

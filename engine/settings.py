@@ -6,7 +6,8 @@ Rules
   the one ``KEEL_CONFIG`` names. Tables merge key by key.
 * ``KEEL_LIMITS__TRADE_LOSS_USD=5`` is ``[limits] trade_loss_usd = 5``; ``DATABASE_URL`` and ``REDIS_URL`` count too.
 * An unknown key is refused with the nearest valid name, an absurd value with its bounds and where it came from.
-* Nothing here changes after loading, and no secret is ever printed.
+* Nothing here changes after loading, and no secret is ever printed. API keys are no settings: `engine.store.keys`.
+* `Settings.sources` says where each value that is no default was set; `missing_for_live` wants every limit there.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -32,15 +42,18 @@ from pydantic_settings import (
 )
 
 from engine.contracts.errors import BadInput
-from engine.core.limits import Limits
+from engine.core.limits import BOUNDS, Limits
 from engine.core.strategies.table import STRATEGIES
 from engine.markets.feedmodel import FeedModel
+from engine.runtime.plan import RuntimePlan, runtime_plan
 from engine.simulation.venue import SimulationModel
+from engine.venues.plan import VenuePlan, venue_plan
 
 PREFIX: Final = "KEEL_"
 CONFIG_VARIABLE: Final = "KEEL_CONFIG"
 CONFIG_FILE: Final = "keel.toml"
 RECORDINGS: Final = Path("../shared/data")
+Mode = Literal["paper", "shadow", "live"]
 PLAIN_VARIABLES: Final = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
 
 T = TypeVar("T", Limits, SimulationModel, FeedModel)
@@ -116,6 +129,27 @@ def _strategies(tables: Any) -> Mapping[str, Mapping[str, float]]:
     )
 
 
+def _venues(tables: Any) -> Mapping[str, VenuePlan]:
+    """Every venue's plan, in the order given. Raises ValueError naming table, key and fix."""
+    if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+        raise ValueError("venues must be tables such as [venues.binance]")
+    try:
+        return MappingProxyType({name: venue_plan(name, table) for name, table in tables.items()})
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+
+
+def _runtime(table: Any) -> RuntimePlan:
+    if isinstance(table, RuntimePlan):
+        return table
+    if not isinstance(table, Mapping):
+        raise ValueError(f"runtime must be a table, not {table!r}")
+    try:
+        return runtime_plan(table)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+
+
 def _recordings() -> Path | None:
     return RECORDINGS if RECORDINGS.is_dir() else None
 
@@ -135,6 +169,11 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True, hide_input_in_errors=True
     )
 
+    mode: Mode = Field(
+        "paper",
+        description="what `trading-cli up` does with orders: paper (simulated on live prices), shadow (none is sent), "
+        "live (real money)",
+    )
     data_dir: Path | None = Field(
         default_factory=_recordings,
         description="folder of recorded markets; `../shared/data` where that exists",
@@ -147,13 +186,23 @@ class Settings(BaseSettings):
         examples=["postgresql://user:password@127.0.0.1:5432/keel"],
     )
     redis_url: SecretStr | None = Field(
-        None, description="Redis of the live engine; not used yet", examples=["redis://127.0.0.1:6379/0"]
+        None,
+        description="Redis for live view, commands and rate limits; unset: an embedded one, started when needed",
+        examples=["redis://127.0.0.1:6379/0"],
     )
     account: Account = Account()
     limits: Annotated[Limits, BeforeValidator(_limits)] = Limits()
     simulation: Annotated[SimulationModel, BeforeValidator(_simulation)] = SimulationModel()
     feed: Annotated[FeedModel, BeforeValidator(_feed)] = FeedModel()
     strategies: Annotated[Any, BeforeValidator(_strategies)] = Field(default_factory=dict)
+    runtime: Annotated[RuntimePlan, BeforeValidator(_runtime)] = RuntimePlan()
+    venues: Annotated[Any, BeforeValidator(_venues)] = Field(default_factory=dict)
+    _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """``limits.day_loss_usd`` -> where it was set; a key that stands at its default is not in it."""
+        return self._sources
 
     @field_validator("data_dir")
     @classmethod
@@ -187,14 +236,28 @@ class Settings(BaseSettings):
             )
         return limits
 
+    @field_validator("venues")
+    @classmethod
+    def _shares_fit(cls, venues: Mapping[str, VenuePlan], info: Any) -> Mapping[str, VenuePlan]:
+        account = info.data.get("account")
+        shared = sum(plan.capital_usd or 0.0 for plan in venues.values())
+        if account is not None and shared > account.capital_usd:
+            raise ValueError(
+                f"venues: the capital_usd of all of them is {shared:g}, more than account.capital_usd = "
+                f"{account.capital_usd:g}"
+            )
+        return venues
+
     def digest(self) -> str:
-        """Hex digest of what influences decisions: everything but places and secrets."""
+        """Hex digest of what influences decisions: everything but places, keys, secrets and the mode."""
         deciding = {
             "account": self.account.model_dump(),
             "limits": msgspec.to_builtins(self.limits),
             "simulation": msgspec.to_builtins(self.simulation),
             "feed": msgspec.to_builtins(self.feed),
             "strategies": {name: dict(values) for name, values in self.strategies.items()},
+            "runtime": msgspec.to_builtins(self.runtime),
+            "venues": {name: [plan.exchange, plan.symbols, plan.capital_usd] for name, plan in self.venues.items()},
         }
         return hashlib.blake2b(json.dumps(deciding, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -218,9 +281,49 @@ def load(overrides: Mapping[str, Any] | None = None) -> Settings:
     Raises BadInput naming each bad key, where it was set and what would be accepted.
     """
     try:
-        return Settings(**(overrides or {}))
+        made = Settings(**(overrides or {}))
+        made._sources = _sources(overrides or {})
+        return made
     except ValidationError as error:
         raise BadInput("; ".join(_explain(dict(one), overrides or {}) for one in error.errors())) from None
+
+
+def missing_for_live(settings: Settings) -> list[str]:
+    """What a person has to write down before real money may be traded: every limit, and the capital they hold for."""
+    wanted = ("account.capital_usd", *(f"limits.{name}" for name in BOUNDS))
+    return [key for key in wanted if key not in settings.sources]
+
+
+def _layers(overrides: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Callable[[list[str]], str]]]:
+    """Where values are set, the weakest first, each with its name as the origin of a key."""
+    return [
+        (read_file(), lambda _path: f"in {config_path()}"),
+        (read_environment(), lambda path: f"by the environment: {', '.join(_variables(path))}"),
+        (overrides, lambda _path: "on the command line"),
+    ]
+
+
+def _sources(overrides: Mapping[str, Any]) -> Mapping[str, str]:
+    """Dotted key -> where it was set; what wins is told."""
+    found: dict[str, str] = {}
+    for layer, origin in _layers(overrides):
+        for path in _leaves(layer):
+            found[".".join(path)] = origin(path)
+    return MappingProxyType(found)
+
+
+def _leaves(table: Mapping[str, Any]) -> Iterator[list[str]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from ([name, *below] for below in _leaves(value))
+        else:
+            yield [name]
+
+
+def _variables(path: list[str]) -> list[str]:
+    """The variables of the environment that set `path`, or something in that table."""
+    names = [*(v for v, key in PLAIN_VARIABLES.items() if key == path[0]), PREFIX + "__".join(path).upper()]
+    return sorted(v for v in os.environ if v.startswith(tuple(names)))
 
 
 def config_path() -> Path | None:
@@ -281,19 +384,18 @@ def _explain(error: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
 
 
 def _origin(path: list[str], overrides: Mapping[str, Any]) -> str:
-    """Where the value at `path` was set."""
+    """Where the value at `path` was set, or the table it is a default of."""
+    wanted = (path, path[:2]) if path[0] == "venues" else (path,)
+    for place in wanted:
+        for layer, origin in reversed(_layers(overrides)):
+            if _holds(layer, place):
+                return f"set {origin(place)}"
+    return "the default"
 
-    def holds(layer: Any) -> bool:
-        for name in path:
-            if not isinstance(layer, Mapping) or name not in layer:
-                return False
-            layer = layer[name]
-        return True
 
-    if holds(overrides):
-        return "set on the command line"
-    if holds(read_environment()):
-        names = [*(v for v, key in PLAIN_VARIABLES.items() if key == path[0]), PREFIX + "__".join(path).upper()]
-        variables = sorted(v for v in os.environ if v.startswith(tuple(names)))
-        return f"set by the environment: {', '.join(variables)}"
-    return f"set in {config_path()}" if holds(read_file()) else "the default"
+def _holds(layer: Any, path: list[str]) -> bool:
+    for name in path:
+        if not isinstance(layer, Mapping) or name not in layer:
+            return False
+        layer = layer[name]
+    return True

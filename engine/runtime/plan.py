@@ -14,7 +14,7 @@ from engine.core.strategies.table import STRATEGIES
 
 # name: (default, lowest, highest, unit, meaning)
 BOUNDS: Final[dict[str, tuple[float, float, float, str, str]]] = {
-    "market_queue": (16_384, 1_024, 1_048_576, "events", "market data that may wait; past three quarters only the newest"),
+    "market_queue": (16_384, 1_024, 1_048_576, "events", "market data that may wait; past 3/4 only the newest"),
     "warm_up": (64, 0, 1_000, "bars", "closed bars of the longest timeframe read from the venue before the start"),
     "snapshot_s": (300.0, 1.0, 86_400.0, "s", "how often the state is saved; a restart replays what came after"),
     "rules_s": (3_600.0, 60.0, 86_400.0, "s", "how often filters and fees are read from the venues again"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pydantic
@@ -11,6 +13,7 @@ import pytest
 
 from engine import settings
 from engine.contracts.errors import BadInput
+from engine.core.limits import BOUNDS
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +85,26 @@ BAD = [
     ({"strategies": {"momentum": {"fast": 1}}}, "momentum.fast", "outside 2..200 bars"),
     ({"strategies": {"momentum": {"fast": "x"}}}, "strategies.momentum.fast", "must be a number"),
     ({"data_dir": "nowhere"}, "data_dir = nowhere", "not a folder"),
+    ({"mode": "backtest"}, "mode", "'paper', 'shadow' or 'live'"),
+    ({"venues": 3}, "venues", "tables such as"),
+    ({"venues": {"binance": {"symbol": ["BTC/USDT"]}}}, "venues.binance.symbol", "did you mean 'symbols'"),
+    ({"venues": {"binance": {"symbols": ["BTCUSDT"]}}}, "venues.binance.symbols", "BTC/USDT"),
+    ({"venues": {"binance": {"symbols": ["BTC/USDT", "BTC/USDT"]}}}, "venues.binance.symbols", "twice"),
+    ({"venues": {"binance": {"symbols": ["BTC/USDT:USDT"]}}}, "venues.binance.symbols", "binanceusdm"),
+    ({"venues": {"binanceusdm": {"symbols": "BTC/USDT"}}}, "venues.binanceusdm.symbols", "BTC/USDT:USDT"),
+    ({"venues": {"krakn": {}}}, "venues.krakn.exchange = krakn", "did you mean 'kraken'"),
+    ({"venues": {"kraken": {"testnet": True}}}, "venues.kraken.testnet", "mode = paper"),
+    ({"venues": {"kraken": {"adapter": "binance"}}}, "venues.kraken.adapter", "leave it out"),
+    ({"venues": {"binance": {"testnet": "perhaps"}}}, "venues.binance.testnet", "bool"),
+    ({"venues": {"binance": {"testnet": True, "urls": {"rest": "http://h"}}}}, "venues.binance.urls", "leave one out"),
+    ({"venues": {"binance": {"urls": {"rest": "http://u:p@h"}}}}, "venues.binance.urls.rest", "nothing secret"),
+    ({"venues": {"binance": {"key": "a key with blanks"}}}, "venues.binance.key", "trading-cli keys add"),
+    ({"venues": {"binance": {"capital_usd": 5000}}}, "venues", "more than account.capital_usd = 1000"),
+    ({"runtime": {"warm_upp": 1}}, "runtime.warm_upp", "did you mean 'warm_up'"),
+    ({"runtime": {"warm_up": -1}}, "runtime.warm_up = -1", "outside 0..1000"),
+    ({"runtime": {"timeframes_s": [60, 30, 90]}}, "runtime.timeframes_s", "rising"),
+    ({"runtime": {"strategies": ["momentun"]}}, "runtime.strategies", "did you mean 'momentum'"),
+    ({"runtime": {"strategies": []}}, "runtime.strategies", "at least one"),
     ({"database_url": "mysql://u:p@h/d"}, "database_url", "postgresql://"),
 ]
 
@@ -138,6 +161,48 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         settings.load()
     assert "hunter2" not in str(refused.value)
     assert "DATABASE_URL" in str(refused.value)
+
+
+def test_venues_come_from_file_and_environment_alike(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (empty_folder / "keel.toml").write_text('[venues.binance]\nsymbols = ["BTC/USDT"]\nkey = "main"\n[venues.okx]\n')
+    monkeypatch.setenv("KEEL_VENUES__BINANCE__TESTNET", "true")
+    monkeypatch.setenv("KEEL_VENUES__OKX__SYMBOLS", "ETH/USDT, SOL/USDT")
+    monkeypatch.setenv("KEEL_RUNTIME__TIMEFRAMES_S", "60,300,900")
+    found = settings.load()
+    binance, okx = found.venues.values()
+    assert (binance.exchange, binance.adapter, binance.symbols, binance.testnet, binance.key) == (
+        "binance", "binance", ("BTC/USDT",), True, "main",
+    )  # fmt: skip
+    assert (okx.exchange, okx.adapter, okx.symbols) == ("okx", "ccxt", ("ETH/USDT", "SOL/USDT"))
+    assert found.runtime.timeframes_s == (60, 300, 900)
+    assert found.mode == "paper"
+
+
+def test_the_venues_of_the_example_file_are_valid(empty_folder: Path) -> None:
+    root = Path(settings.__file__).resolve().parents[1]
+    lines = (root / "keel.example.toml").read_text().splitlines()
+    (empty_folder / "keel.toml").write_text("\n".join(line[4:] for line in lines if line.startswith("#   ")))
+    assert list(settings.load().venues) == ["binance", "perpetuals", "sandbox"]
+
+
+def test_live_wants_every_limit_written_by_a_person(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = settings.missing_for_live(settings.load())
+    assert missing[:2] == ["account.capital_usd", "limits.trade_loss_usd"] and len(missing) == 20
+    lines = [f"{key.partition('.')[2]} = {BOUNDS[key.partition('.')[2]][0]}" for key in missing[1:]]
+    (empty_folder / "keel.toml").write_text("\n".join(["[limits]", *lines[2:]]))
+    monkeypatch.setenv("KEEL_LIMITS__TRADE_LOSS_PCT", "1")
+    monkeypatch.setenv("KEEL_ACCOUNT__CAPITAL_USD", "1000")
+    found = settings.load()
+    assert settings.missing_for_live(found) == ["limits.trade_loss_usd"]
+    assert settings.missing_for_live(settings.load({"limits": {"trade_loss_usd": 10}})) == []
+    assert found.sources["limits.day_loss_usd"] == "in keel.toml"
+    assert found.sources["limits.trade_loss_pct"] == "by the environment: KEEL_LIMITS__TRADE_LOSS_PCT"
+
+
+def test_loading_settings_imports_no_exchange_library() -> None:
+    script = "import sys; from engine import settings; settings.load(); print({'ccxt', 'aiohttp'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert (done.stdout.strip(), done.stderr) == ("set()", "")
 
 
 def test_settings_do_not_change() -> None:
