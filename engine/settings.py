@@ -19,6 +19,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -99,18 +100,6 @@ def _struct(section: str, kind: type[T], table: Any) -> T:
         raise ValueError(f"{section}.{name} = {table[name]} must be a whole number") from None
 
 
-def _limits(table: Any) -> Limits:
-    return _struct("limits", Limits, table)
-
-
-def _simulation(table: Any) -> SimulationModel:
-    return _struct("simulation", SimulationModel, table)
-
-
-def _feed(table: Any) -> FeedModel:
-    return _struct("feed", FeedModel, table)
-
-
 def _strategies(tables: Any) -> Mapping[str, Mapping[str, float]]:
     """Every strategy's parameters, defaults filled in and checked against the strategy's own bounds."""
     if not isinstance(tables, Mapping):
@@ -171,8 +160,7 @@ class Settings(BaseSettings):
 
     mode: Mode = Field(
         "paper",
-        description="what `trading-cli up` does with orders: paper (simulated on live prices), shadow (none is sent), "
-        "live (real money)",
+        description="where orders go: paper (simulated on live prices), shadow (nowhere), live (real money)",
     )
     data_dir: Path | None = Field(
         default_factory=_recordings,
@@ -191,9 +179,11 @@ class Settings(BaseSettings):
         examples=["redis://127.0.0.1:6379/0"],
     )
     account: Account = Account()
-    limits: Annotated[Limits, BeforeValidator(_limits)] = Limits()
-    simulation: Annotated[SimulationModel, BeforeValidator(_simulation)] = SimulationModel()
-    feed: Annotated[FeedModel, BeforeValidator(_feed)] = FeedModel()
+    limits: Annotated[Limits, BeforeValidator(partial(_struct, "limits", Limits))] = Limits()
+    simulation: Annotated[SimulationModel, BeforeValidator(partial(_struct, "simulation", SimulationModel))] = (
+        SimulationModel()
+    )
+    feed: Annotated[FeedModel, BeforeValidator(partial(_struct, "feed", FeedModel))] = FeedModel()
     strategies: Annotated[Any, BeforeValidator(_strategies)] = Field(default_factory=dict)
     runtime: Annotated[RuntimePlan, BeforeValidator(_runtime)] = RuntimePlan()
     venues: Annotated[Any, BeforeValidator(_venues)] = Field(default_factory=dict)
