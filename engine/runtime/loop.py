@@ -68,6 +68,10 @@ class LiveLoop:
         self.latency = Latency()
         self.journalled: deque[np.ndarray[Any, Any]] = deque(maxlen=SEEN_BLOCKS)
 
+    def now_ns(self) -> int:
+        """The engine's clock: wall ns UTC."""
+        return self._clock_ns()
+
     # --- events in --------------------------------------------------------------------------------
 
     def _wake(self) -> None:

@@ -1,0 +1,96 @@
+"""The engine as a process: a service with its live view, its control channel and its place in the home folder."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.contracts import reasons
+from engine.contracts.records import LIMIT, OPERATOR, PARAMETER
+from engine.core.orders import TRADING_STATES
+from engine.runtime.people import People
+from engine.runtime.service import LivePlan, Service, start
+from engine.store.liveview import LiveWriter
+from engine.store.redis_server import LiveRedis
+from engine.store.running import clear_running, write_running
+
+
+async def serve(
+    plan: LivePlan,
+    live_redis: LiveRedis | None,
+    stopped: asyncio.Event,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Path:
+    """Run until `stopped` (or SIGINT, SIGTERM); returns the run folder. Without Redis it trades all the same, unseen.
+
+    Raises what `service.start` raises, and Refused while another engine runs in this home.
+    """
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    service = await start(plan, progress)
+    try:
+        write_running(plan.home, service.manifest.run_id, plan.world, [venue.name for venue, _ in plan.venues])
+        async with _seen(service, live_redis):
+            progress(f"running: {service.manifest.run_id}")
+            with _undisturbed():
+                await stopped.wait()
+            progress("stopping")
+    finally:
+        await service.stop()
+        clear_running(plan.home)
+    return service.run_dir
+
+
+@asynccontextmanager
+async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator[None]:
+    """Show the engine and listen to people while it runs."""
+    if live_redis is None:
+        service.background(service.showing.show_on(service.engine, None))
+        yield
+        return
+    client, ears = live_redis.asynchronous(), live_redis.asynchronous()
+    view = LiveWriter(client, service.manifest.run_id)
+    people = People(ears, service.manifest.run_id, lambda event: carry_out(service, event), service.engine.now_ns)
+    service.background(view.write_on())
+    service.background(service.showing.show_on(service.engine, view))
+    service.background(people.listen())
+    try:
+        yield
+        service.showing.show(service.engine, view)
+        await view.flush()
+    finally:
+        await client.aclose()
+        await ears.aclose()
+
+
+def carry_out(service: Service, event: np.ndarray[Any, Any]) -> str:
+    """Journal and apply what a person said; returns the answer. The audit takes it from the journal."""
+    service.engine.inject(event)
+    state = TRADING_STATES[int(service.core.state.head[0].trading_state)]
+    kind, said = int(event["kind"][0]), int(event["reason"][0])
+    if kind in (LIMIT, PARAMETER):
+        return "changed; in force from now on"
+    assert kind == OPERATOR
+    return f"{reasons.name(said).removeprefix('OPERATOR_').lower()}: the engine is {state} now"
+
+
+class _undisturbed:
+    """Python's cycle collector off the tick path: what start-up made stays, young garbage only is looked through."""
+
+    def __enter__(self) -> None:
+        gc.collect()
+        gc.freeze()
+        self._before = gc.get_threshold()
+        gc.set_threshold(50_000, 20, 100)
+
+    def __exit__(self, *_: object) -> None:
+        gc.set_threshold(*self._before)
+        gc.unfreeze()
