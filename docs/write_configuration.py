@@ -58,6 +58,8 @@ def toml(value: Any) -> str:
     """A default as TOML writes it."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(toml(one) for one in value)}]"
     return f'"{value}"' if isinstance(value, str | Path) else f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
@@ -70,7 +72,7 @@ def number(value: float) -> str:
 
 def top_rows() -> list[Row]:
     rows = []
-    for name in ("mode", "data_dir", "home", "database_url", "redis_url"):
+    for name in ("mode", "data_dir", "home", "database_url", "redis_url", "passphrase_file"):
         field = Settings.model_fields[name]
         default = toml(field.default) if name in ("mode", "home") else ""  # the others are unset, or looked for
         example = toml(field.examples[0]) if field.examples else ""

@@ -178,6 +178,11 @@ class Settings(BaseSettings):
         description="Redis for live view, commands and rate limits; unset: an embedded one, started when needed",
         examples=["redis://127.0.0.1:6379/0"],
     )
+    passphrase_file: Path | None = Field(
+        None,
+        description="file with the passphrase of the stored API keys (chmod 600); unset: the keyring, or you are asked",
+        examples=["secrets/passphrase"],
+    )
     account: Account = Account()
     limits: Annotated[Limits, BeforeValidator(partial(_struct, "limits", Limits))] = Limits()
     simulation: Annotated[SimulationModel, BeforeValidator(partial(_struct, "simulation", SimulationModel))] = (

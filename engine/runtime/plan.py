@@ -15,14 +15,11 @@ from engine.core.strategies.table import STRATEGIES
 # name: (default, lowest, highest, unit, meaning)
 BOUNDS: Final[dict[str, tuple[float, float, float, str, str]]] = {
     "market_queue": (16_384, 1_024, 1_048_576, "events", "market data that may wait; past 3/4 only the newest"),
-    "warm_up": (64, 0, 1_000, "bars", "closed bars of the longest timeframe read from the venue before the start"),
-    "snapshot_s": (300.0, 1.0, 86_400.0, "s", "how often the state is saved; a restart replays what came after"),
-    "rules_s": (3_600.0, 60.0, 86_400.0, "s", "how often filters and fees are read from the venues again"),
-    "reconcile_s": (300.0, 5.0, 86_400.0, "s", "how often orders, fills and balances are compared with the venues"),
-}  # fmt: skip
+}
 MEANINGS: Final[dict[str, str]] = {
     "timeframes_s": f"lengths of the {TIMEFRAMES} bars the strategies see, rising, in seconds",
     "strategies": "which strategies trade; their parameters are in [strategies.NAME]",
+    "warm_up": "read recent candles from the venues first, so that strategies need not wait for their bars",
 }
 
 
@@ -32,10 +29,7 @@ class RuntimePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     timeframes_s: tuple[int, ...] = (300, 900, 3600)
     strategies: tuple[str, ...] = ("momentum",)
     market_queue: int = 16_384
-    warm_up: int = 64
-    snapshot_s: float = 300.0
-    rules_s: float = 3_600.0
-    reconcile_s: float = 300.0
+    warm_up: bool = True
 
     def __post_init__(self) -> None:
         for name, (_, low, high, unit, meaning) in BOUNDS.items():
@@ -65,7 +59,7 @@ def runtime_plan(table: Mapping[str, Any]) -> RuntimePlan:
             near = get_close_matches(name, RuntimePlan.__struct_fields__, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(RuntimePlan.__struct_fields__)}"
             raise BadInput(f"runtime.{name} is not a setting; {hint}")
-    for name in MEANINGS:
+    for name in ("timeframes_s", "strategies"):
         if isinstance(value := given.get(name), str):
             given[name] = [one.strip() for one in value.split(",") if one.strip()]
     try:
