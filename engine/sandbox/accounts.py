@@ -103,6 +103,9 @@ class Order:
     fills: list[Fill] = field(default_factory=list)
     cancel_id: str = ""
     refused_for: int = 0
+    list_id: int = -1
+    reserved_e8: int = 0
+    ends_as: str = "CANCELED"
 
     @property
     def executed_lots(self) -> int:
@@ -113,6 +116,19 @@ class Order:
     def is_open(self) -> bool:
         """Still at the exchange."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
+
+
+@dataclass(slots=True)
+class OrderList:
+    """Orders of which only one shall execute (OCO). `winner` is the one that did, or began to."""
+
+    list_id: int
+    symbol: int
+    client_list_id: str
+    time_ms: int
+    orders: list[Order] = field(default_factory=list)
+    winner: Order | None = None
+    is_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +143,13 @@ class Report:
 
 
 Listener = Callable[[Report], None]
+ListListener = Callable[[OrderList], None]
 
 
 @dataclass
 class Account:
-    """One customer. The venues of `wallet` hold the balances and match the orders."""
+    """One customer. The venues of `wallet` hold the balances and match the orders; of those in `working`, the ones
+    in `waiting` are not there yet (see `engine.sandbox.conditions`)."""
 
     number: int
     keys: tuple[Key, ...]
@@ -140,7 +158,10 @@ class Account:
     update_ms: int = 0
     orders: dict[int, Order] = field(default_factory=dict)
     working: dict[int, Order] = field(default_factory=dict)
+    waiting: dict[int, Order] = field(default_factory=dict)
+    lists: dict[int, OrderList] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
+    list_listeners: list[ListListener] = field(default_factory=list)
 
     @property
     def venue(self) -> Flat:

@@ -89,10 +89,10 @@ class Faults:
         """Disarm all."""
         self.armed.clear()
 
-    def take(self, number: str, order_type: str = "") -> Fault | None:
-        """The armed fault of that number, used up by one; None where none applies."""
+    def take(self, number: str, *order_types: str) -> Fault | None:
+        """The armed fault of that number, used up by one; None where none applies (to any of these order types)."""
         for fault in self.armed:
-            if fault.number != number or (fault.order_types and order_type not in fault.order_types):
+            if fault.number != number or (fault.order_types and not set(order_types) & set(fault.order_types)):
                 continue
             if fault.count > 0:
                 fault.count -= 1

@@ -4,8 +4,9 @@ streams are made from."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from engine.contracts import records as r
 from engine.sandbox.accounts import Key
 from engine.sandbox.clock import Clock
 from engine.sandbox.faults import Faults
@@ -44,3 +45,35 @@ class Show(Protocol):
 
     def levels(self, tape: Tape, side: int) -> Levels:
         """(ticks, lots) a taker of `side` meets, best first: asks for +1, bids for -1."""
+
+
+_COLUMNS: Final = (
+    "kind", "instrument", "side", "level", "bits", "client_id", "price_ticks", "qty_lots", "trigger_ticks", "ref_id"
+)  # fmt: skip
+
+
+def announce(show: Show, events: Any, now: int) -> None:
+    """Write market events to the tapes as of `now` (ms), and tell everybody who listens."""
+    for kind, index, side, level, bits, w0, w1, w2, w3, w4 in zip(
+        *(events[name].tolist() for name in _COLUMNS), strict=True
+    ):
+        if index >= len(show.tapes):
+            continue
+        tape = show.tapes[index]
+        shown, trade = False, None
+        if kind == r.QUOTE or (kind == r.DEPTH and level == 0):
+            shown = tape.quote(w0, w1, w2, w3, now)
+        elif kind == r.TRADE:
+            trade = tape.trade(w1, w2, side, now)
+        elif kind == r.PATH:
+            bid = w1 - (max(w3, 1) >> 1)
+            shown = tape.quote(bid, w4, bid + max(w3, 1), w4, now)
+            trade = tape.trade(w1, w2, 0, now)
+        elif kind == r.DEPTH and bits & r.LAST:
+            tape.update_id += 1
+        if shown:
+            for quoted in show.on_quote:
+                quoted(tape)
+        if trade is not None:
+            for traded in show.on_trade:
+                traded(tape, trade)

@@ -68,10 +68,10 @@ class Budget:
             return 418, BAN_MS // 1000
         return 429, -(-self.weight.left_ms(now) // 1000)
 
-    def charge_order(self) -> tuple[int, str] | None:
-        """Count an order; (limit, interval) where there were too many."""
+    def charge_order(self, orders: int = 1) -> tuple[int, str] | None:
+        """Count orders; (limit, interval) where there were too many."""
         now = self.clock.now_ms()
-        over = [(window.limit, name) for name, window in self.orders if not window.add(1, now)]
+        over = [(window.limit, name) for name, window in self.orders if not window.add(orders, now)]
         return over[0] if over else None
 
     def headers(self, with_orders: bool) -> dict[str, str]:

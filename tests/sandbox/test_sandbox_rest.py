@@ -28,7 +28,7 @@ def at(price: float) -> str:
         ({"symbol": ""}, -1105, "Parameter 'symbol' was empty."),
         ({"side": "HOLD"}, -1117, "Invalid side."),
         ({"type": "GUESS"}, -1116, "Invalid orderType."),
-        ({"type": "TAKE_PROFIT_LIMIT"}, -2010, "Take profit limit orders are not supported for this symbol."),
+        ({"trailingDelta": "100"}, -2010, "Trailing stop orders are not supported for this symbol."),
         ({"timeInForce": "SOON"}, -1115, "Invalid timeInForce."),
         ({"timeInForce": None}, -1102, MISSING.format("timeInForce")),
         ({"quantity": None}, -1102, MISSING.format("quantity")),
@@ -90,7 +90,7 @@ def test_what_is_not_there_says_so(running: Running) -> None:
     assert running.raw("GET", "/api/v3/moon", "", {})[0] == 404
     assert running.raw("PATCH", "/api/v3/ping", "", {})[0] == 405
     assert running.raw("POST", "/api/v3/userDataStream", "", {})[0] == 410
-    assert running.call("POST", "/api/v3/orderList/oco", symbol="BTCUSDT")[0] == 404
+    assert running.call("POST", "/api/v3/orderList/oto", symbol="BTCUSDT")[0] == 404
 
 
 def test_weights_and_orders_are_counted(running: Running) -> None:

@@ -4,20 +4,23 @@ There
 -----
 * REST: ping, time, exchangeInfo, depth, trades, historicalTrades, aggTrades, klines, uiKlines, avgPrice,
   ticker/24hr, ticker/price, ticker/bookTicker, account, account/commission, order (POST GET DELETE),
-  order/test, order/cancelReplace, openOrders (GET DELETE), allOrders, myTrades; of the wallet only
-  capital/config/getall and margin[/isolated]/allPairs (no pairs), because clients ask for them first.
-* Orders: LIMIT, LIMIT_MAKER, MARKET (also by quoteOrderQty), STOP_LOSS, STOP_LOSS_LIMIT; GTC, IOC, FOK.
+  order/test, order/cancelReplace, openOrders (GET DELETE), allOrders, myTrades, orderList/oco, order/oco,
+  orderList (GET DELETE), openOrderList, allOrderList; of the wallet only capital/config/getall and
+  margin[/isolated]/allPairs (no pairs), because clients ask for them first.
+* Orders: LIMIT, LIMIT_MAKER, MARKET (also by quoteOrderQty), STOP_LOSS, STOP_LOSS_LIMIT, TAKE_PROFIT,
+  TAKE_PROFIT_LIMIT, and lists of which one cancels the other (OCO); GTC, IOC, FOK.
+* Several quote assets: one wallet for all pairs of an account.
 * Streams: bookTicker, trade, aggTrade, depth and depth5/10/20 (100 ms and 1 s), miniTicker, ticker, kline.
-* WS API: the same calls under their names there, `userDataStream.subscribe.signature`, executionReport and
-  outboundAccountPosition.
+* WS API: the same calls under their names there, `userDataStream.subscribe.signature`, executionReport,
+  listStatus and outboundAccountPosition.
 
 Not there
 ---------
-* Order lists (OCO, OTO), take-profit and iceberg orders, trailing stops, amendments, SOR: 404, or -2010 with
+* Orders that trigger others (OTO, OTOCO, OPO), iceberg orders, trailing stops, amendments, SOR: 404, or -2010 with
   the exchange's sentence; exchangeInfo says the same. `session.logon`, FIX, SBE, the rolling-window tickers.
 * Orders of customers meet the recorded market only: never each other, so self-trade prevention is accepted
   as a parameter and has nothing to do; they leave no trace in the public trades, their trade ids are apart.
-* All symbols share one quote asset. Fees have no BNB discount; `maxNotional` binds limit orders only.
+* Fees have no BNB discount; `maxNotional` binds limit orders only.
 * PERCENT_PRICE_BY_SIDE and NOTIONAL look at the mid, the price or the touch, not at a five-minute average.
 * The book has 20 levels: recorded depth where there is some, else the touch repeated. Each trade is its own aggregate.
 * Unused parameters are not refused (-1101, -1104).

@@ -13,7 +13,15 @@ from engine.sandbox.tape import Tape, text_e8
 from engine.sandbox.weights import DAY_ORDERS, MINUTE_WEIGHT, RAW_REQUESTS, TEN_SECOND_ORDERS
 from engine.simulation.filters import MAX_OPEN
 
-ORDER_TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT")
+ORDER_TYPES: Final = (
+    "LIMIT",
+    "LIMIT_MAKER",
+    "MARKET",
+    "STOP_LOSS",
+    "STOP_LOSS_LIMIT",
+    "TAKE_PROFIT",
+    "TAKE_PROFIT_LIMIT",
+)
 STP_MODES: Final = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
 STP_DEFAULT: Final = "EXPIRE_MAKER"
 MOST_NOTIONAL_E8: Final = 9_000_000 * 10**8
@@ -65,7 +73,7 @@ def _symbol(exchange: Exchange, tape: Tape) -> dict[str, Any]:
         "quoteCommissionPrecision": 8,
         "orderTypes": list(ORDER_TYPES),
         "icebergAllowed": False,
-        "ocoAllowed": False,
+        "ocoAllowed": True,
         "otoAllowed": False,
         "opoAllowed": False,
         "quoteOrderQtyMarketAllowed": True,

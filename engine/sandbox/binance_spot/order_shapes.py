@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.sandbox.accounts import Fill, Order, Report
+from engine.sandbox.accounts import Fill, Order, OrderList, Report
 from engine.sandbox.binance_spot.catalogue import STP_DEFAULT
 from engine.sandbox.exchange import Exchange
 from engine.sandbox.tape import Tape, text_e8
@@ -18,7 +18,7 @@ def order_state(exchange: Exchange, order: Order) -> dict[str, Any]:
     return {
         "symbol": tape.name,
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": order.client_order_id,
         **_amounts(tape, order),
         "stopPrice": tape.price(order.stop_ticks),
@@ -51,7 +51,7 @@ def new_order(exchange: Exchange, order: Order, answer: str) -> dict[str, Any]:
     shape: dict[str, Any] = {
         "symbol": tape.name,
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": order.client_order_id,
         "transactTime": order.time_ms,
     }
@@ -88,7 +88,7 @@ def cancelled(exchange: Exchange, order: Order) -> dict[str, Any]:
         "symbol": tape.name,
         "origClientOrderId": order.client_order_id,
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "clientOrderId": order.cancel_id,
         "transactTime": order.update_ms,
         **_amounts(tape, order),
@@ -105,7 +105,7 @@ def own_trade(exchange: Exchange, order: Order, fill: Fill) -> dict[str, Any]:
         "symbol": tape.name,
         "id": fill.trade_id,
         "orderId": order.order_id,
-        "orderListId": -1,
+        "orderListId": order.list_id,
         "price": tape.price(fill.ticks),
         "qty": tape.quantity(fill.lots),
         "quoteQty": text_e8(fill.quote_e8),
@@ -135,7 +135,7 @@ def execution_report(exchange: Exchange, report: Report) -> dict[str, Any]:
         "p": tape.price(order.ticks),
         "P": tape.price(order.stop_ticks),
         "F": "0.00000000",
-        "g": -1,
+        "g": order.list_id,
         "C": order.client_order_id if is_cancel else "",
         "x": report.event,
         "X": order.status,
@@ -159,6 +159,46 @@ def execution_report(exchange: Exchange, report: Report) -> dict[str, Any]:
         "V": STP_DEFAULT,
     }
     return shape | ({"W": order.working_ms} if order.working_ms >= 0 else {})
+
+
+def list_state(exchange: Exchange, one: OrderList) -> dict[str, Any]:
+    """An order list as orderList, openOrderList and allOrderList show it."""
+    name = exchange.tapes[one.symbol].name
+    return {
+        "orderListId": one.list_id,
+        "contingencyType": "OCO",
+        "listStatusType": "ALL_DONE" if one.is_done else "EXEC_STARTED",
+        "listOrderStatus": "ALL_DONE" if one.is_done else "EXECUTING",
+        "listClientOrderId": one.client_list_id,
+        "transactionTime": one.time_ms,
+        "symbol": name,
+        "orders": [
+            {"symbol": name, "orderId": order.order_id, "clientOrderId": order.client_order_id} for order in one.orders
+        ],
+    }
+
+
+def cancelled_list(exchange: Exchange, one: OrderList) -> dict[str, Any]:
+    """A list that has just been cancelled."""
+    return list_state(exchange, one) | {"orderReports": [cancelled(exchange, order) for order in one.orders]}
+
+
+def list_status(exchange: Exchange, one: OrderList) -> dict[str, Any]:
+    """What happened to an order list, as the user stream says it."""
+    state, now = list_state(exchange, one), exchange.clock.now_ms()
+    return {
+        "e": "listStatus",
+        "E": now,
+        "s": state["symbol"],
+        "g": one.list_id,
+        "c": state["contingencyType"],
+        "l": state["listStatusType"],
+        "L": state["listOrderStatus"],
+        "r": "NONE",
+        "C": one.client_list_id,
+        "T": now,
+        "O": [{"s": each["symbol"], "i": each["orderId"], "c": each["clientOrderId"]} for each in state["orders"]],
+    }
 
 
 def account_position(exchange: Exchange, report: Report) -> dict[str, Any]:

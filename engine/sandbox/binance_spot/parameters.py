@@ -15,7 +15,9 @@ CLIENT_ID: Final = r"^[a-zA-Z0-9-_]{1,36}$"
 INTEGER: Final = r"^[0-9]{1,20}$"
 _COMPILED: Final = {pattern: re.compile(pattern) for pattern in (DECIMAL, SYMBOL, CLIENT_ID, INTEGER)}
 # parameter: the code that says a word is not one of its words
-_ENUM_CODES: Final = {"side": -1117, "type": -1116, "timeInForce": -1115, "interval": -1120}
+_ENUM_CODES: Final = {
+    "side": -1117, "type": -1116, "timeInForce": -1115, "interval": -1120, "cancelRestrictions": -1145,
+}  # fmt: skip
 
 T = TypeVar("T")
 
@@ -28,6 +30,20 @@ class Parameters:
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    def renamed(self, names: Mapping[str, str], kept: Iterable[str], added: Mapping[str, str]) -> Parameters:
+        """Some of the parameters under other names, some under their own, and some more."""
+        found = {new: self._values[old] for old, new in names.items() if old in self._values}
+        found |= {name: self._values[name] for name in kept if name in self._values}
+        return Parameters(found | dict(added))
+
+    def plain(self, name: str) -> str:
+        """What was sent, unchecked; empty where nothing was."""
+        return self._values.get(name, "")
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """All that was sent."""
+        return self._values.items()
 
     def text(self, name: str, pattern: str | None = None) -> str | None:
         """The text of a parameter, None where it was not sent."""

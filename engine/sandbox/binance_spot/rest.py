@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from engine.sandbox.binance_spot import catalogue, market_calls, trading
+from engine.sandbox.binance_spot import catalogue, market_calls, order_lists, trading
 from engine.sandbox.binance_spot.errors import BANNED, BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.binance_spot.security import check_key, check_signed
+from engine.sandbox.binance_spot.tickets import order_types
 from engine.sandbox.binance_spot.wallet import coins, no_pairs
 from engine.sandbox.show import Show
 from engine.sandbox.weights import Budget
@@ -24,14 +25,15 @@ Weigh = int | Callable[[Parameters], int]
 
 
 class Call(NamedTuple):
-    """One call. `security` NONE and KEY call `work(exchange, parameters)`, SIGNED adds the account."""
+    """One call. `security` NONE and KEY call `work(exchange, parameters)`, SIGNED adds the account.
+    `orders`: how many it places."""
 
     method: str
     path: str
     weight: Weigh
     security: str
     work: Callable[..., Any]
-    is_order: bool = False
+    orders: int = 0
 
 
 def _depth_weight(p: Parameters) -> int:
@@ -59,15 +61,21 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/api/v3/ticker/bookTicker", _by_symbol(2, 4), "NONE", market_calls.book_ticker),
     Call("GET", "/api/v3/account", 20, "SIGNED", trading.account_state),
     Call("GET", "/api/v3/account/commission", 20, "SIGNED", trading.commission),
-    Call("POST", "/api/v3/order", 1, "SIGNED", trading.place, True),
+    Call("POST", "/api/v3/order", 1, "SIGNED", trading.place, 1),
     Call("GET", "/api/v3/order", 4, "SIGNED", trading.get_order),
     Call("DELETE", "/api/v3/order", 1, "SIGNED", trading.cancel),
     Call("POST", "/api/v3/order/test", 1, "SIGNED", trading.test_order),
-    Call("POST", "/api/v3/order/cancelReplace", 1, "SIGNED", trading.cancel_replace, True),
+    Call("POST", "/api/v3/order/cancelReplace", 1, "SIGNED", trading.cancel_replace, 1),
     Call("GET", "/api/v3/openOrders", _by_symbol(6, 80), "SIGNED", trading.open_orders),
     Call("DELETE", "/api/v3/openOrders", 1, "SIGNED", trading.cancel_all),
     Call("GET", "/api/v3/allOrders", 20, "SIGNED", trading.all_orders),
     Call("GET", "/api/v3/myTrades", 20, "SIGNED", trading.own_trades),
+    Call("POST", "/api/v3/orderList/oco", 1, "SIGNED", order_lists.place_oco, 2),
+    Call("POST", "/api/v3/order/oco", 1, "SIGNED", order_lists.place_old_oco, 2),
+    Call("GET", "/api/v3/orderList", 4, "SIGNED", order_lists.get_list),
+    Call("DELETE", "/api/v3/orderList", 1, "SIGNED", order_lists.cancel_list),
+    Call("GET", "/api/v3/openOrderList", 6, "SIGNED", order_lists.open_lists),
+    Call("GET", "/api/v3/allOrderList", 20, "SIGNED", order_lists.all_lists),
     Call("GET", "/sapi/v1/capital/config/getall", 10, "SIGNED", coins),
     Call("GET", "/sapi/v1/margin/allPairs", 1, "KEY", no_pairs),
     Call("GET", "/sapi/v1/margin/isolated/allPairs", 10, "KEY", no_pairs),
@@ -105,12 +113,12 @@ class Rest:
             payload = _SIGNATURE.sub("", query) + _SIGNATURE.sub("", body)
             found = self._work(call, p, request.headers.get("X-MBX-APIKEY"), payload.encode())
         except BinanceError as error:
-            return self._json(error.body(), error.status, call.is_order, error.wait_s)
-        if call.is_order and self._exchange.faults.take("A1", values.get("type", "")):
+            return self._json(error.body(), error.status, call.orders > 0, error.wait_s)
+        if call.orders and self._exchange.faults.take("A1", *order_types(p)):
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
-        return self._json(found, 200, call.is_order)
+        return self._json(found, 200, call.orders > 0)
 
     def charge(self, weight: int) -> None:
         """Use weight of the budget. Raises -1003 with 429 or 418 where there is none left."""
@@ -128,19 +136,19 @@ class Rest:
             check_key(exchange, api_key)
             return call.work(exchange, p)
         account = check_signed(exchange, api_key, p, lambda: payload)
-        return self.act(call.work, account, p, call.is_order)
+        return self.act(call.work, account, p, call.orders)
 
-    def act(self, work: Callable[..., Any], account: Any, p: Parameters, is_order: bool) -> Any:
+    def act(self, work: Callable[..., Any], account: Any, p: Parameters, orders: int) -> Any:
         """A signed call, past the order count and the faults that wait for orders."""
-        if not is_order:
+        if not orders:
             return work(self._exchange, account, p)
-        too_many = self._budget.charge_order()
+        too_many = self._budget.charge_order(orders)
         if too_many is not None:
             raise BinanceError(-1015, *too_many)
-        order_type = p.text("type") or ""
-        if self._exchange.faults.take("A7", order_type):
+        kinds = order_types(p)
+        if self._exchange.faults.take("A7", *kinds):
             raise BinanceError(-1001)
-        late = self._exchange.faults.take("A2", order_type)
+        late = self._exchange.faults.take("A2", *kinds)
         if late is not None:
             asyncio.get_running_loop().call_later(late.delay_ms / 1000, self._act_late, work, account, p)
             raise BinanceError(-1007)

@@ -88,4 +88,3 @@ class Streams(Switchboard):
                     continue
                 while (data := pulse()) is not None:
                     self._send(name, data)
-

@@ -9,8 +9,9 @@ from engine.sandbox.accounts import Account
 from engine.sandbox.binance_spot.catalogue import MOST_NOTIONAL_E8, ORDER_TYPES, STP_MODES
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.parameters import CLIENT_ID, Parameters, needed
-from engine.sandbox.exchange import ENGINE_TIFS, Exchange, Ticket
+from engine.sandbox.exchange import Exchange
 from engine.sandbox.tape import Tape
+from engine.sandbox.ticket import ENGINE_TIFS, Ticket
 
 T = TypeVar("T")
 SIDES: Final = {"BUY": 1, "SELL": -1}
@@ -30,12 +31,10 @@ TYPES: Final[dict[str, Wants]] = {
     "MARKET": Wants(False, False, False),
     "STOP_LOSS": Wants(False, True, False),
     "STOP_LOSS_LIMIT": Wants(True, True, True),
+    "TAKE_PROFIT": Wants(False, True, False),
+    "TAKE_PROFIT_LIMIT": Wants(True, True, True),
 }
-# types the exchange has and the sandbox has not, and parameters of the same fate: what is said about them
-ABSENT_TYPES: Final = {
-    "TAKE_PROFIT": "Take profit orders are not supported for this symbol.",
-    "TAKE_PROFIT_LIMIT": "Take profit limit orders are not supported for this symbol.",
-}
+# parameters the exchange has and the sandbox has not: what is said about them
 ABSENT_PARAMETERS: Final = {
     "icebergQty": "Iceberg orders are not supported for this symbol.",
     "trailingDelta": "Trailing stop orders are not supported for this symbol.",
@@ -46,9 +45,7 @@ def read_ticket(exchange: Exchange, account: Account, p: Parameters) -> Ticket:
     """The order a request describes. Raises BinanceError: parameters first, then the filters that need no market."""
     tape = p.tape(exchange.by_name)
     side = SIDES[needed(p.word("side", SIDES), "side")]
-    order_type = needed(p.word("type", (*ORDER_TYPES, *ABSENT_TYPES)), "type")
-    if order_type in ABSENT_TYPES:
-        raise BinanceError(-2010, ABSENT_TYPES[order_type])
+    order_type = needed(p.word("type", ORDER_TYPES), "type")
     for name, sentence in ABSENT_PARAMETERS.items():
         if name in p:
             raise BinanceError(-2010, sentence)
@@ -73,6 +70,14 @@ def read_ticket(exchange: Exchange, account: Account, p: Parameters) -> Ticket:
     if any(order.client_order_id == name for order in account.working.values()):
         raise BinanceError(-2010, "Duplicate order sent.")
     return Ticket(tape.index, side, order_type, tif or "GTC", lots, ticks, stop_ticks, name, quote_e8 or 0)
+
+
+def order_types(p: Parameters) -> tuple[str, ...]:
+    """The types of all orders a request asks for: faults may wait for some of them only."""
+    named = [p.plain(name) for name in ("type", "aboveType", "belowType")]
+    if "stopPrice" in p and not any(named):  # the older form of an OCO
+        named = ["LIMIT_MAKER", "STOP_LOSS_LIMIT" if "stopLimitPrice" in p else "STOP_LOSS"]
+    return tuple(name for name in named if name)
 
 
 def client_order_id(p: Parameters, name: str) -> str:

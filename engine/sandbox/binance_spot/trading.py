@@ -10,7 +10,7 @@ from typing import Any, Final
 from engine.contracts import reasons
 from engine.sandbox.accounts import Account, Order
 from engine.sandbox.binance_spot.errors import BinanceError, refused
-from engine.sandbox.binance_spot.order_shapes import cancelled, new_order, order_state, own_trade
+from engine.sandbox.binance_spot.order_shapes import cancelled, cancelled_list, new_order, order_state, own_trade
 from engine.sandbox.binance_spot.parameters import Parameters, needed
 from engine.sandbox.binance_spot.tickets import client_order_id, read_ticket
 from engine.sandbox.exchange import FILTER_REASONS, Exchange, OrderRefused, Ticket
@@ -19,6 +19,7 @@ from engine.sandbox.tape import text_e8
 Json = Any
 DAY_MS: Final = 86_400_000
 ANSWERS: Final = ("ACK", "RESULT", "FULL")
+RESTRICTIONS: Final = ("ONLY_NEW", "ONLY_PARTIALLY_FILLED")
 REPLACE_MODES: Final = ("STOP_ON_FAILURE", "ALLOW_FAILURE")
 
 
@@ -82,11 +83,12 @@ def send(exchange: Exchange, account: Account, ticket: Ticket) -> Order:
     try:
         return exchange.place(account, ticket)
     except OrderRefused as error:
-        raise _spoken(exchange, account, ticket, error.reason) from None
+        raise spoken(exchange, account, ticket, error.reason) from None
 
 
-def _spoken(exchange: Exchange, account: Account, ticket: Ticket, reason: int) -> BinanceError:
-    is_stops = reason == reasons.MAX_ORDERS and ticket.stop_ticks and exchange.has_all_stops(account, ticket.symbol)
+def spoken(exchange: Exchange, account: Account, ticket: Ticket, reason: int) -> BinanceError:
+    """The exchange's error for a reason of the simulated venue."""
+    is_stops = reason == reasons.MAX_ORDERS and exchange.has_all_stops(account, ticket.symbol)
     return BinanceError(-1013, "MAX_NUM_ALGO_ORDERS") if is_stops else refused(reason)
 
 
@@ -100,7 +102,7 @@ def test_order(exchange: Exchange, account: Account, p: Parameters) -> Json:
     ticket, _ = read_ticket(exchange, account, p), _answer(p)
     reason = exchange.refusal(account, ticket)
     if reason:
-        raise _spoken(exchange, account, ticket, reason)
+        raise spoken(exchange, account, ticket, reason)
     if p.word("computeCommissionRates", ("true", "false")) != "true":
         return {}
     found = commission(exchange, account, p)
@@ -123,17 +125,18 @@ def get_order(exchange: Exchange, account: Account, p: Parameters) -> Json:
 def cancel(exchange: Exchange, account: Account, p: Parameters) -> Json:
     """DELETE order."""
     order = _named(exchange, account, p)
-    restriction = p.word("cancelRestrictions", ("ONLY_NEW", "ONLY_PARTIALLY_FILLED"))
+    restriction = p.word("cancelRestrictions", RESTRICTIONS)
     cancel_id = client_order_id(p, "newClientOrderId")
     if order is None or not order.is_open:
         raise BinanceError(-2011)
     if restriction is not None and restriction != f"ONLY_{order.status}":
         raise BinanceError(-2011, message="Order was not canceled due to cancel restrictions.")
-    _cancel(exchange, account, order, cancel_id)
+    end(exchange, account, order, cancel_id)
     return cancelled(exchange, order)
 
 
-def _cancel(exchange: Exchange, account: Account, order: Order, cancel_id: str) -> None:
+def end(exchange: Exchange, account: Account, order: Order, cancel_id: str) -> None:
+    """Cancel an order, with the exchange's words where it is not open."""
     try:
         exchange.cancel(account, order, cancel_id)
     except OrderRefused as error:
@@ -159,12 +162,12 @@ def cancel_replace(exchange: Exchange, account: Account, p: Parameters) -> Json:
     older = _named(exchange, account, p, ("cancelOrderId", "cancelOrigClientOrderId"))
     reason = exchange.refusal(account, ticket)
     if reason in FILTER_REASONS:
-        raise _spoken(exchange, account, ticket, reason)
+        raise spoken(exchange, account, ticket, reason)
     found: dict[str, Any] = {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED"}
     try:
         if older is None or not older.is_open:
             raise BinanceError(-2011)
-        _cancel(exchange, account, older, client_order_id(p, "cancelNewClientOrderId"))
+        end(exchange, account, older, client_order_id(p, "cancelNewClientOrderId"))
         found |= {"cancelResult": "SUCCESS", "cancelResponse": cancelled(exchange, older)}
     except BinanceError as error:
         found["cancelResponse"] = error.body()
@@ -201,15 +204,19 @@ def cancel_all(exchange: Exchange, account: Account, p: Parameters) -> Json:
     found = [order for order in account.working.values() if order.symbol == index]
     if not found:
         raise BinanceError(-2011)
+    name, ended = client_order_id(Parameters({}), "newClientOrderId"), []
     for order in found:
-        _cancel(exchange, account, order, client_order_id(Parameters({}), "newClientOrderId"))
-    return [cancelled(exchange, order) for order in found]
+        if order.is_open:  # else its list took it along
+            end(exchange, account, order, name)
+            one = account.lists.get(order.list_id)
+            ended.append(cancelled(exchange, order) if one is None else cancelled_list(exchange, one))
+    return ended
 
 
 def all_orders(exchange: Exchange, account: Account, p: Parameters) -> Json:
     """GET allOrders: the newest, or those from `orderId` or `startTime` on."""
     index, limit, first = p.tape(exchange.by_name).index, p.limit(500, 1000), p.integer("orderId")
-    start, end = _span(p)
+    start, end = span(p)
     found = [
         order for order in account.orders.values()
         if order.symbol == index and order.order_id >= (first or 0) and start <= order.time_ms <= end
@@ -222,7 +229,7 @@ def own_trades(exchange: Exchange, account: Account, p: Parameters) -> Json:
     """GET myTrades: the newest, or those from `fromId` or `startTime` on, of one order or all."""
     index, limit, first = p.tape(exchange.by_name).index, p.limit(500, 1000), p.integer("fromId")
     order_id = p.integer("orderId")
-    start, end = _span(p)
+    start, end = span(p)
     found = [
         (fill.trade_id, order, fill)
         for order in account.orders.values()
@@ -235,7 +242,8 @@ def own_trades(exchange: Exchange, account: Account, p: Parameters) -> Json:
     return [own_trade(exchange, order, fill) for _, order, fill in found]
 
 
-def _span(p: Parameters) -> tuple[int, int]:
+def span(p: Parameters) -> tuple[int, int]:
+    """`startTime` and `endTime` (ms, both inclusive)."""
     start, end = p.integer("startTime"), p.integer("endTime")
     if start is not None and end is not None and end - start > DAY_MS:
         raise BinanceError(-1127, 24)

@@ -6,32 +6,33 @@ signature over all other parameters sorted by name (``a=1&b=2``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import web
 
-from engine.sandbox.accounts import Account, Listener, Report
-from engine.sandbox.binance_spot import catalogue, market_calls, trading
+from engine.sandbox.accounts import Account, Listener, ListListener, OrderList, Report
+from engine.sandbox.binance_spot import catalogue, market_calls, order_lists, trading
 from engine.sandbox.binance_spot.errors import BinanceError
-from engine.sandbox.binance_spot.order_shapes import account_position, execution_report
+from engine.sandbox.binance_spot.order_shapes import account_position, execution_report, list_status
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.binance_spot.rest import Rest
 from engine.sandbox.binance_spot.security import check_signed
+from engine.sandbox.binance_spot.tickets import order_types
 from engine.sandbox.exchange import Exchange
 from engine.sandbox.sockets import Socket
 from engine.sandbox.weights import Budget
 
 
 class Method(NamedTuple):
-    """One method: `is_signed` ones get the account."""
+    """One method: `is_signed` ones get the account; `orders`: how many it places."""
 
     weight: int
     is_signed: bool
     work: Callable[..., Any]
-    is_order: bool = False
+    orders: int = 0
 
 
 METHODS: Final[dict[str, Method]] = {
@@ -46,15 +47,21 @@ METHODS: Final[dict[str, Method]] = {
     "ticker.24hr": Method(2, False, market_calls.day_ticker),
     "ticker.price": Method(2, False, market_calls.price_ticker),
     "ticker.book": Method(2, False, market_calls.book_ticker),
-    "order.place": Method(1, True, trading.place, True),
+    "order.place": Method(1, True, trading.place, 1),
     "order.test": Method(1, True, trading.test_order),
     "order.cancel": Method(1, True, trading.cancel),
-    "order.cancelReplace": Method(1, True, trading.cancel_replace, True),
+    "order.cancelReplace": Method(1, True, trading.cancel_replace, 1),
     "order.status": Method(4, True, trading.get_order),
     "openOrders.status": Method(6, True, trading.open_orders),
     "openOrders.cancelAll": Method(1, True, trading.cancel_all),
     "allOrders": Method(20, True, trading.all_orders),
     "myTrades": Method(20, True, trading.own_trades),
+    "orderList.place": Method(1, True, order_lists.place_old_oco, 2),
+    "orderList.place.oco": Method(1, True, order_lists.place_oco, 2),
+    "orderList.status": Method(4, True, order_lists.get_list),
+    "orderList.cancel": Method(1, True, order_lists.cancel_list),
+    "openOrderLists.status": Method(6, True, order_lists.open_lists),
+    "allOrderLists": Method(20, True, order_lists.all_lists),
     "account.status": Method(20, True, trading.account_state),
     "account.commission": Method(20, True, trading.commission),
 }
@@ -67,15 +74,16 @@ class Session:
 
     def __init__(self) -> None:
         self.socket = Socket()
-        self.subscriptions: dict[int, tuple[Account, Listener]] = {}
+        self.subscriptions: dict[int, tuple[Account, Listener, ListListener]] = {}
         self.next_subscription = 0
 
 
 class WsApi:
     """The WS API of the exchange."""
 
-    def __init__(self, exchange: Exchange, budget: Budget, rest: Rest) -> None:
+    def __init__(self, exchange: Exchange, budget: Budget, rest: Rest, methods: Mapping[str, Method] = METHODS) -> None:
         self._exchange = exchange
+        self._methods = methods
         self._budget = budget
         self._rest = rest
 
@@ -105,8 +113,8 @@ class WsApi:
         session.socket.send(msgspec.json.encode(body | {"rateLimits": self._limits()}).decode())
 
     def _answer(self, session: Session, name: str, p: Parameters) -> Any:
-        method = METHODS.get(name)
-        if method is None and name not in (SUBSCRIBE, UNSUBSCRIBE):
+        method = self._methods.get(name)
+        if method is None and (name not in (SUBSCRIBE, UNSUBSCRIBE) or self._methods is not METHODS):
             raise BinanceError(-1130, "method")
         self._rest.charge(method.weight if method else 2)
         if name == UNSUBSCRIBE:
@@ -117,8 +125,8 @@ class WsApi:
         account = check_signed(self._exchange, p.text("apiKey"), p, p.signed_bytes)
         if method is None:
             return {"subscriptionId": self._subscribe(session, account)}
-        result = self._rest.act(method.work, account, p, method.is_order)
-        lost = method.is_order and self._exchange.faults.take("A1", p.text("type") or "")
+        result = self._rest.act(method.work, account, p, method.orders)
+        lost = method.orders and self._exchange.faults.take("A1", *order_types(p))
         return None if lost else result
 
     def _limits(self) -> list[dict[str, Any]]:
@@ -138,8 +146,12 @@ class WsApi:
             self._tell(session, number, execution_report(self._exchange, report))
             self._tell(session, number, account_position(self._exchange, report))
 
+        def list_listener(one: OrderList) -> None:
+            self._tell(session, number, list_status(self._exchange, one))
+
         account.listeners.append(listener)
-        session.subscriptions[number] = (account, listener)
+        account.list_listeners.append(list_listener)
+        session.subscriptions[number] = (account, listener, list_listener)
         return number
 
     def _tell(self, session: Session, number: int, event: dict[str, Any]) -> None:
@@ -152,6 +164,7 @@ class WsApi:
             if found is None:
                 raise BinanceError(-1130, "subscriptionId")
             found[0].listeners.remove(found[1])
+            found[0].list_listeners.remove(found[2])
 
 
 def _read(said: str) -> tuple[Any, str, Parameters]:
