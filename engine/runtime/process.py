@@ -27,8 +27,10 @@ async def serve(
     live_redis: LiveRedis | None,
     stopped: asyncio.Event,
     progress: Callable[[str], None] = lambda _text: None,
+    ready: Callable[[dict[str, str]], None] = lambda _line: None,
 ) -> Path:
     """Run until `stopped` (or SIGINT, SIGTERM); returns the run folder. Without Redis it trades all the same, unseen.
+    `ready` is told once, when everything runs: run, run_dir, world.
 
     Raises what `service.start` raises, and Refused while another engine runs in this home.
     """
@@ -40,6 +42,7 @@ async def serve(
         write_running(plan.home, service.manifest.run_id, plan.world, [venue.name for venue, _ in plan.venues])
         async with _seen(service, live_redis):
             progress(f"running: {service.manifest.run_id}")
+            ready({"run": service.manifest.run_id, "run_dir": str(service.run_dir), "world": plan.world})
             with _undisturbed():
                 await stopped.wait()
             progress("stopping")

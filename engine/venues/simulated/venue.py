@@ -131,7 +131,7 @@ class _Account:
 
     async def check(self) -> AccountFacts:
         """Nothing can be wrong with it. Fees are those of the instruments."""
-        fees = {number: (one.maker_fee, one.taker_fee) for number, one in self._desk.mine}
+        fees = {one.symbol: (one.maker_fee, one.taker_fee) for _, one in self._desk.mine}
         return AccountFacts(can_trade=True, can_withdraw=False, is_ip_bound=None, fees=fees, notes=(SIMULATED,))
 
     async def open_orders(self) -> list[OpenOrder]:
