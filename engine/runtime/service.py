@@ -39,14 +39,13 @@ from engine.venues.port import Execution, Notice, Venue
 LOAD_S: Final = 30.0
 HISTORY_S: Final = 20.0
 RESTART_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
-WARM_UP_CANDLES: Final = 780  # fills the ring of the slowest of three timeframes (64 bars of twelve candles)
 
 Progress = Callable[[str], None]
 
 
 class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `venues`: each with the symbols to trade there. `simulation` and `simulated` describe where
-    orders go; `timeframes_s` three rising bar lengths."""
+    orders go; `timeframes_s` three rising bar lengths, of the longest `warm_up_bars` are read before the start."""
 
     world: Literal["paper", "shadow", "live"]
     home: Path
@@ -57,7 +56,7 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     timeframes_s: Sequence[int] = (60, 180, 720)
     simulation: Mapping[str, float] = {}
     synthetic: bool = False
-    warm_up: bool = True
+    warm_up_bars: int = 64
 
 
 class Service:
@@ -79,7 +78,7 @@ class Service:
 
     async def begin(self) -> None:
         """Warm up, then let every venue run."""
-        if self.plan.warm_up:
+        if self.plan.warm_up_bars:
             await self._warm_up()
         for venue, _ in self.plan.venues:
             for what, part in (("market data", venue.market.run), ("orders", venue.execution.run)):
@@ -136,12 +135,13 @@ class Service:
         now["kind"], now["instrument"], now["ts_ns"] = FEED_STATUS, NO_INSTRUMENT, time.time_ns()
         self.engine.inject(now)
         by_name = {venue.name: venue for venue, _ in self.plan.venues}
-        base_s = self.plan.timeframes_s[0]
+        base_s, longest_s = self.plan.timeframes_s[0], self.plan.timeframes_s[-1]
+        candles = self.plan.warm_up_bars * -(-longest_s // base_s)
 
         async def one(i: int, instrument: Instrument) -> None:
             try:
                 async with asyncio.timeout(HISTORY_S):
-                    path = await by_name[instrument.venue].market.history(i, base_s, WARM_UP_CANDLES)
+                    path = await by_name[instrument.venue].market.history(i, instrument, base_s, candles)
             except (KeelError, TimeoutError) as error:
                 text = f"{instrument.symbol}: no history to warm up with ({error or 'no answer'}); it starts cold"
                 self._notice(Notice(instrument.venue, "lost", text, i))

@@ -83,8 +83,10 @@ class MarketData(Protocol):
         """Rules of `symbols` (BASE/QUOTE, BASE/QUOTE:SETTLE for perpetuals), in their order, with standard fees.
         Raises BadInput for a symbol the venue does not trade, Retryable where it is not reachable."""
 
-    async def history(self, instrument: int, timeframe_s: int, count: int) -> Records:
-        """The last `count` closed candles as PATH records in time order, for warming up; fewer where there are less."""
+    async def history(self, number: int, instrument: Instrument, timeframe_s: int, count: int) -> Records:
+        """The last `count` closed candles of an instrument (`number` in the engine's list) as PATH records in time
+        order, for warming up; fewer where there are less, of a finer length where the venue has none of that one.
+        Works before `run`."""
 
     async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
         """Connect, subscribe to this venue's among `instruments`, and stay connected (with jitter between attempts)

@@ -81,8 +81,8 @@ class _Market:
     async def load(self, symbols: Sequence[str]) -> list[Instrument]:
         return await self._real.load(symbols)
 
-    async def history(self, instrument: int, timeframe_s: int, count: int) -> Records:
-        return await self._real.history(instrument, timeframe_s, count)
+    async def history(self, number: int, instrument: Instrument, timeframe_s: int, count: int) -> Records:
+        return await self._real.history(number, instrument, timeframe_s, count)
 
     async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
         self._desk.open(instruments)
