@@ -1,6 +1,7 @@
 """Accounts of the sandbox: their keys, their memory at the simulated venue, their orders.
 
-An account has one key of each kind (HMAC, Ed25519, RSA), all with the same rights: trading, no withdrawals.
+An account has one key of each kind (HMAC, Ed25519, RSA), all with the same rights: trading, and no withdrawals unless
+the control endpoint says so (nothing can be withdrawn in any case).
 """
 
 from __future__ import annotations
@@ -155,6 +156,7 @@ class Account:
     keys: tuple[Key, ...]
     wallet: Wallet
     is_revoked: bool = False
+    may_withdraw: bool = False
     update_ms: int = 0
     orders: dict[int, Order] = field(default_factory=dict)
     working: dict[int, Order] = field(default_factory=dict)

@@ -22,6 +22,21 @@ def deposit(exchange: Exchange, body: bytes) -> Any:
     return {"done": True}
 
 
+class Rights(msgspec.Struct, forbid_unknown_fields=True):
+    """What the keys of an account may do besides trading."""
+
+    account: int
+    withdraw: bool
+    venue: str = ""
+
+
+def change_rights(exchange: Exchange, body: bytes) -> Any:
+    """Give the keys of an account the right to withdraw, or take it."""
+    wanted = msgspec.json.decode(body, type=Rights)
+    exchange.accounts.numbered(wanted.account).may_withdraw = wanted.withdraw
+    return {"done": True}
+
+
 def _account(exchange: Exchange, fault: Fault) -> Account:
     return exchange.accounts.numbered(fault.account)
 

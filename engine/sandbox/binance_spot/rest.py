@@ -16,7 +16,7 @@ from engine.sandbox.binance_spot.errors import BANNED, BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.binance_spot.security import check_key, check_signed
 from engine.sandbox.binance_spot.tickets import order_types
-from engine.sandbox.binance_spot.wallet import coins, no_pairs
+from engine.sandbox.binance_spot.wallet import api_restrictions, coins, no_pairs, trade_fee
 from engine.sandbox.show import Show
 from engine.sandbox.weights import Budget
 
@@ -77,6 +77,8 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/api/v3/openOrderList", 6, "SIGNED", order_lists.open_lists),
     Call("GET", "/api/v3/allOrderList", 20, "SIGNED", order_lists.all_lists),
     Call("GET", "/sapi/v1/capital/config/getall", 10, "SIGNED", coins),
+    Call("GET", "/sapi/v1/account/apiRestrictions", 1, "SIGNED", api_restrictions),
+    Call("GET", "/sapi/v1/asset/tradeFee", 1, "SIGNED", trade_fee),
     Call("GET", "/sapi/v1/margin/allPairs", 1, "KEY", no_pairs),
     Call("GET", "/sapi/v1/margin/isolated/allPairs", 10, "KEY", no_pairs),
 )

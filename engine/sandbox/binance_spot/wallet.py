@@ -1,10 +1,11 @@
-"""The wallet calls that clients make before they trade: which coins there are, which margin pairs (none)."""
+"""The wallet calls that clients make before they trade: coins, margin pairs (none), fees, what the key may do."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from engine.sandbox.accounts import Account
+from engine.sandbox.binance_spot.catalogue import chosen
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.exchange import Exchange
 from engine.sandbox.tape import text_e8
@@ -36,3 +37,34 @@ def coins(exchange: Exchange, account: Account, p: Parameters) -> list[dict[str,
 def no_pairs(exchange: Exchange, p: Parameters) -> list[dict[str, Any]]:
     """GET margin/allPairs and margin/isolated/allPairs: there is no margin trading here."""
     return []
+
+
+def api_restrictions(exchange: Exchange, account: Account, p: Parameters) -> dict[str, Any]:
+    """GET account/apiRestrictions: what the key may do."""
+    return {
+        "ipRestrict": False,
+        "createTime": account.update_ms,
+        "enableReading": True,
+        "enableWithdrawals": account.may_withdraw,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": False,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": False,
+        "enableSpotAndMarginTrading": True,
+        "enablePortfolioMarginTrading": False,
+    }
+
+
+def trade_fee(exchange: Exchange, account: Account, p: Parameters) -> list[dict[str, Any]]:
+    """GET asset/tradeFee, of all symbols or one."""
+    return [
+        {
+            "symbol": tape.name,
+            "makerCommission": text_e8(int(exchange.filters(tape).maker_fee_e8)),
+            "takerCommission": text_e8(int(exchange.filters(tape).taker_fee_e8)),
+        }
+        for tape in chosen(exchange, p) or exchange.tapes
+    ]
