@@ -1,0 +1,503 @@
+"""Orders to an exchange through ccxt, and what becomes of them.
+
+Rules
+-----
+* A send is a task of its own: placed, refused or unknown, each told as a record. A cancel waits until the answer to
+  its order's placing is in.
+* A replacement is a confirmed cancel and then a new order: no exchange here replaces atomically through ccxt.
+* What the streams and the answers say goes through `Reports`, which tells everything once.
+* After the user stream was gone, every order that may still live is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import ccxt
+
+from engine.contracts import reasons
+from engine.contracts import records as r
+from engine.contracts.errors import BadInput, Fatal, KeelError, Retryable, Unknown
+from engine.contracts.instruments import Instrument
+from engine.venues.budgets import Urgency
+from engine.venues.ccxt.board import Board, Listing
+from engine.venues.ccxt.faults import Failure, failure_of
+from engine.venues.ccxt.refresh import Refresh
+from engine.venues.ccxt.reports import Reports, Sent
+from engine.venues.ccxt.session import Session
+from engine.venues.emulated_stops import EmulatedStops, HeldStop
+from engine.venues.port import Inlet, StreamHealth
+
+FIRST_WAIT_S: Final = 0.25
+LONGEST_WAIT_S: Final = 30.0
+CONFIRM_S: Final = 5.0  # how long a cancel may take to be confirmed by the stream
+_LOOK_BACK: Final = 100  # orders looked through where a venue cannot be asked by our id
+_STOPS: Final = (r.STOP_MARKET, r.STOP_LIMIT)
+_PRICED: Final = (r.LIMIT_ORDER, r.STOP_LIMIT)
+_SIDES: Final = {r.BUY: "buy", r.SELL: "sell"}
+_TIFS: Final = {r.IOC: "IOC", r.FOK: "FOK"}
+_FILTERS: Final = (reasons.PRICE_FILTER, reasons.LOT_SIZE, reasons.MIN_NOTIONAL, reasons.PERCENT_PRICE)
+
+
+class Want(NamedTuple):
+    """A command, copied out of its record."""
+
+    kind: int
+    instrument: int
+    client_id: int
+    side: int
+    order_type: int
+    tif: int
+    bits: int
+    role: int
+    leverage: int
+    price_ticks: int
+    qty_lots: int
+    trigger_ticks: int
+    ref_id: int
+
+    @property
+    def urgency(self) -> Urgency:
+        if self.kind == r.CANCEL:
+            return Urgency.CANCEL
+        return Urgency.ENTRY if self.role == r.ROLE_ENTRY else Urgency.EXIT
+
+
+class CcxtExecution:
+    """See `port.Execution`."""
+
+    def __init__(
+        self, session: Session, board: Board, reports: Reports, stops: EmulatedStops, refresh: Refresh
+    ) -> None:
+        self._session, self._board, self._reports, self._stops = session, board, reports, stops
+        self._refresh = refresh
+        self._is_up = asyncio.Event()
+        self._is_dead_key = False
+        self._reconnects = self._messages = 0
+        self._data_ns = 0
+        self._leverage: dict[int, int] = {}
+        self._has_told_emulated = False
+        reports.catch_up = self._catch_up
+        stops.fire = self._fire
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
+        """See the port."""
+        self._reports.inlet = inlet
+        listings = self._board.bind(instruments)
+        async with self._session.use():
+            if not listings:
+                return
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._listen())
+                if self._session.facts.has_trade_stream:
+                    tasks.create_task(self._listen_to_trades())
+                tasks.create_task(self._refresh.run(self._reports))
+
+    @property
+    def is_ready(self) -> bool:
+        """See the port."""
+        return self._is_up.is_set() and not self._is_dead_key
+
+    async def ready(self) -> None:
+        """Wait until the user stream stands."""
+        await self._is_up.wait()
+
+    async def _listen(self) -> None:
+        """The user stream's orders, until cancelled."""
+        exchange, wait_s = self._session.exchange, FIRST_WAIT_S
+        while True:
+            try:
+                if not self._is_up.is_set():
+                    await self._session.ask("load_markets")
+                    await self._session.measure_clock()
+                orders = await self._next_orders(exchange)
+            except (ccxt.BaseError, KeelError) as error:
+                self._lost(error)
+            else:
+                wait_s = FIRST_WAIT_S
+                self._data_ns, self._messages = time.time_ns(), self._messages + 1
+                for order in orders:
+                    self._reports.order(order)
+                continue
+            await self._session.hang_up("orders")
+            await self._session.hang_up("user")
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
+            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+
+    async def _next_orders(self, exchange: Any) -> list[Any]:
+        if self._is_up.is_set():
+            found: list[Any] = await exchange.watch_orders()
+            return found
+        if self._session.facts.ready == "snapshot":
+            found = await exchange.watch_orders()
+            self._stand()
+            return found
+        market = next(iter(self._board.by_symbol.values()))
+        kind = "spot" if market.instrument.kind == "spot" else "swap"
+        await exchange.authenticate({"type": kind if kind == "spot" else "linear"} if _is_binance(exchange) else {})
+        watching = asyncio.ensure_future(exchange.watch_orders())
+        try:
+            await asyncio.sleep(0)
+            await self._session.settle()
+            self._stand()
+            return list(await watching)
+        finally:
+            watching.cancel()
+
+    def _stand(self) -> None:
+        self._is_dead_key = False
+        self._is_up.set()
+        self._reports.notice("connected", "orders and fills are heard")
+        for sent in list(self._reports.sent.values()):
+            if not sent.is_over and self._stops.find(sent.client_id) is None and sent.answered.is_set():
+                self._session.spawn(self._look_again(sent))
+
+    def _lost(self, error: Exception) -> None:
+        failure = failure_of(error, self._session.facts.codes) if isinstance(error, ccxt.BaseError) else None
+        text = failure.text if failure is not None else str(error)
+        was_up = self._is_up.is_set()
+        self._is_up.clear()
+        self._reconnects += was_up
+        if failure is not None and failure.reaction is Fatal:
+            self._is_dead_key = True
+            self._reports.notice("refused", f"orders and fills: {text}; check the API key and its rights")
+        else:
+            self._reports.notice("lost", f"orders and fills: {text}; connecting again")
+
+    async def _listen_to_trades(self) -> None:
+        exchange = self._session.exchange
+        while True:
+            await self._is_up.wait()
+            try:
+                trades = await exchange.watch_my_trades()
+            except ccxt.BaseError:
+                self._is_up.clear()  # the same socket as the orders', which tell why
+                await self._session.hang_up("myTrades")
+                continue
+            self._data_ns, self._messages = time.time_ns(), self._messages + 1
+            for trade in trades:
+                self._reports.trade(trade)
+
+    def health(self) -> list[StreamHealth]:
+        """See the port."""
+        return [StreamHealth("orders", self._is_up.is_set(), self._data_ns, self._messages, self._reconnects, 0, 0)]
+
+    # --- commands -----------------------------------------------------------------------------------
+
+    def send(self, command: Any) -> None:
+        """See the port."""
+        want = Want(*(int(command[name]) for name in Want._fields))
+        if want.kind == r.CANCEL:
+            self._session.spawn(self._cancel(want))
+            return
+        if want.kind != r.PLACE:
+            raise BadInput(f"a command of kind {want.kind} is neither PLACE nor CANCEL")
+        listing = self._board.at(want.instrument)
+        sent = Sent(want.client_id, listing, want.side, want.qty_lots, want.price_ticks, want.trigger_ticks)
+        if want.order_type not in _STOPS:
+            sent.trigger_ticks = 0
+        if want.client_id in self._reports.sent:
+            self._reports.notice("refused", f"order {want.client_id} was sent already; it is not sent again")
+            return
+        self._session.spawn(self._place(want, self._reports.begin(sent)))
+
+    async def _place(self, want: Want, sent: Sent) -> None:
+        try:
+            if want.ref_id and not await self._withdraw(want, sent):
+                return
+            if want.order_type in _STOPS and not self._session.facts.has_stops:
+                self._hold(want, sent)
+                return
+            await self._create(want, sent)
+        finally:
+            sent.answered.set()
+
+    async def _create(self, want: Want, sent: Sent) -> None:
+        try:
+            params = {self._session.facts.id_param: self._id_text(want.client_id)} | self._params(want, sent.listing)
+        except BadInput as error:
+            self._reports.notice("refused", str(error), want.instrument)
+            self._reports.tell(r.ORDER_REJECT, sent, reasons.BAD_REQUEST)
+            return
+        failure = await self._session.leave_for_order(want.urgency) or await self._set_leverage(want, sent.listing)
+        if failure is None:
+            listing, is_market = sent.listing, want.order_type in (r.MARKET, r.STOP_MARKET)
+            price: str | None = listing.prices.text(want.price_ticks)
+            if is_market and self._session.facts.is_priced_market:
+                price = self._worst(want, listing)
+                is_market, params["timeInForce"] = False, "IOC"
+            elif is_market:
+                price = None
+            order = await self._session.attempt(
+                want.urgency, "create_order", listing.symbol, "market" if is_market else "limit", _SIDES[want.side],
+                listing.lots.text(want.qty_lots), price, params,
+            )  # fmt: skip
+            if not isinstance(order, Failure):
+                self._accepted(sent, order)
+                return
+            failure = order
+        self._failed(sent, failure)
+
+    def _id_text(self, client_id: int) -> str:
+        text, most = self._reports.text(client_id), self._session.facts.longest_id
+        if len(text) > most:
+            raise BadInput(f"client id {text} is longer than the {most} characters {self._session.name} takes")
+        return text
+
+    def _params(self, want: Want, listing: Listing) -> dict[str, Any]:
+        params: dict[str, Any] = {}
+        if want.order_type in _STOPS:
+            params["triggerPrice"] = listing.prices.text(want.trigger_ticks)
+        if want.order_type in _PRICED and want.tif in _TIFS:
+            params["timeInForce"] = _TIFS[want.tif]
+        if want.bits & r.POST_ONLY:
+            params["postOnly"] = True
+        if want.bits & r.REDUCE_ONLY and listing.instrument.kind == "perp":
+            params["reduceOnly"] = True
+        return params
+
+    def _worst(self, want: Want, listing: Listing) -> str:
+        """The price of a market order where the venue wants one: the command's, else the edge of the band."""
+        ticks = want.price_ticks
+        if ticks <= 0:
+            bid, ask = self._stops.touch(want.instrument)
+            one = listing.instrument
+            ticks = int(ask * one.band_up) if want.side == r.BUY else int(bid * one.band_down) + 1
+        return listing.prices.text(ticks)
+
+    async def _set_leverage(self, want: Want, listing: Listing) -> Failure | None:
+        if listing.instrument.kind != "perp" or want.leverage < 1 or want.role != r.ROLE_ENTRY:
+            return None
+        if self._leverage.get(want.instrument) == want.leverage:
+            return None
+        found = await self._session.attempt(want.urgency, "set_leverage", want.leverage, listing.symbol)
+        if isinstance(found, Failure):
+            return found if found.reaction is not Unknown else found._replace(reaction=Retryable)
+        self._leverage[want.instrument] = want.leverage
+        return None
+
+    def _accepted(self, sent: Sent, order: dict[str, Any]) -> None:
+        told = dict(order) | {
+            "symbol": sent.listing.symbol, "clientOrderId": self._reports.text(sent.client_id),
+            "status": order.get("status") or "open",
+        }  # fmt: skip
+        trades = order.get("trades") or []
+        sent.venue_id = str(order.get("id") or "")
+        if trades and told["status"] != "rejected":
+            if not sent.is_acked:
+                sent.is_acked = True
+                self._reports.tell(r.ORDER_ACK, sent)
+            self._reports.adopt(sent.listing, sent.venue_id, sent.client_id)
+            for trade in trades:
+                named = {"order": sent.venue_id, "symbol": sent.listing.symbol, "side": _SIDES[sent.side]}
+                self._reports.trade(dict(trade) | named)
+        self._reports.order(told)
+
+    def _failed(self, sent: Sent, failure: Failure) -> None:
+        self._react(failure, sent.listing)
+        if sent.is_acked or sent.is_over:
+            return  # the stream knew better
+        if failure.reaction is Unknown:
+            self._reports.tell(r.ORDER_UNKNOWN, sent, failure.reason)
+        else:
+            self._reports.tell(r.ORDER_REJECT, sent, failure.reason)
+
+    def _react(self, failure: Failure, listing: Listing) -> None:
+        """What a failure asks for besides being told."""
+        if failure.reason == reasons.CLOCK_SKEW:
+            self._reports.notice("clock", f"{failure.text}; measuring the venue's clock again")
+            self._session.spawn(self._measure())
+        elif failure.reason in (reasons.KEY_REFUSED, reasons.RATE_LIMITED):
+            self._reports.notice("refused", failure.text, listing.number)
+        elif failure.reason in _FILTERS:
+            self._refresh.now.set()
+
+    async def _measure(self) -> None:
+        try:
+            await self._session.measure_clock()
+        except KeelError as error:
+            self._reports.notice("clock", f"its clock cannot be read: {error}")
+
+    # --- cancels ------------------------------------------------------------------------------------
+
+    async def _cancel(self, want: Want) -> None:
+        if self._drop_held(want.client_id):
+            return
+        sent = self._reports.sent.get(want.client_id)
+        if sent is None:
+            sent = Sent(want.client_id, self._board.at(want.instrument), want.side, 0)
+            sent.answered.set()
+        await sent.answered.wait()
+        if self._drop_held(want.client_id):
+            return
+        order = await self._cancel_at_venue(sent, Urgency.CANCEL)
+        if not isinstance(order, Failure):
+            await self._confirm(sent, order)
+            return
+        self._react(order, sent.listing)
+        kind = r.ORDER_UNKNOWN if order.reaction is Unknown else r.CANCEL_REJECT
+        self._reports.tell(kind, sent, order.reason)
+
+    def _drop_held(self, client_id: int) -> bool:
+        sent = self._reports.sent.get(client_id)
+        if sent is None or self._stops.drop(client_id) is None:
+            return False
+        self._reports.order(
+            {"symbol": sent.listing.symbol, "clientOrderId": self._reports.text(client_id), "status": "canceled"}
+        )
+        return True
+
+    async def _cancel_at_venue(self, sent: Sent, urgency: Urgency) -> Any:
+        facts, last = self._session.facts, Failure(reasons.UNKNOWN_ORDER, KeelError, "not found")
+        if facts.ids == "venue" and not sent.venue_id:
+            try:
+                found = await self._find(sent.listing, sent.client_id)
+            except KeelError as error:
+                return Failure(reasons.VENUE_REFUSED, Unknown, str(error))
+            if found is None:
+                return last
+            sent.venue_id = str(found["id"])
+        for book in self._books(sent):
+            params = book | ({"clientOrderId": self._reports.text(sent.client_id)} if facts.ids == "client" else {})
+            last = await self._session.attempt(urgency, "cancel_order", sent.venue_id, sent.listing.symbol, params)
+            if not isinstance(last, Failure) or last.reason != reasons.UNKNOWN_ORDER:
+                return last
+        return last
+
+    def _books(self, sent: Sent) -> list[dict[str, Any]]:
+        """Where an order may lie, the likelier first."""
+        if not self._session.facts.has_algo_book:
+            return [{}]
+        return [{"trigger": True}, {}] if sent.trigger_ticks and not sent.is_triggered else [{}, {"trigger": True}]
+
+    async def _confirm(self, sent: Sent, order: dict[str, Any]) -> None:
+        """Tell the end of a cancelled order, by the answer where it says so, else by the stream or by asking."""
+        if order.get("status") == "canceled":
+            self._reports.order(
+                order | {"symbol": sent.listing.symbol, "clientOrderId": self._reports.text(sent.client_id)}
+            )
+        try:
+            async with asyncio.timeout(CONFIRM_S):
+                await sent.ended.wait()
+        except TimeoutError:
+            await self._look_again(sent)
+
+    async def _withdraw(self, want: Want, sent: Sent) -> bool:
+        """Cancel the order that is to be replaced; False where the new one must not be placed."""
+        if not self._has_told_emulated:
+            self._has_told_emulated = True
+            self._reports.notice("emulated", "orders are replaced by a cancel and, once that is confirmed, a new order")
+        old = self._reports.sent.get(want.ref_id)
+        if old is None or old.is_over:
+            self._reports.tell(r.ORDER_REJECT, sent, reasons.REPLACED_ORDER_GONE)
+            return False
+        await old.answered.wait()
+        if not self._drop_held(want.ref_id):
+            answer = await self._cancel_at_venue(old, want.urgency)
+            if isinstance(answer, Failure):
+                self._react(answer, old.listing)
+                is_gone = answer.reason == reasons.UNKNOWN_ORDER
+                if not is_gone:
+                    self._reports.tell(
+                        r.ORDER_UNKNOWN if answer.reaction is Unknown else r.CANCEL_REJECT, old, answer.reason
+                    )
+                self._reports.tell(r.ORDER_REJECT, sent, reasons.REPLACED_ORDER_GONE if is_gone else answer.reason)
+                return False
+            await self._confirm(old, answer)
+        if old.end != r.CANCEL_ACK:
+            why = reasons.REPLACED_ORDER_GONE if old.is_over else reasons.VENUE_REFUSED
+            self._reports.tell(r.ORDER_REJECT, sent, why)
+            return False
+        return True
+
+    # --- stops the venue does not have ----------------------------------------------------------------
+
+    def _hold(self, want: Want, sent: Sent) -> None:
+        if self._stops.would_trigger(want.instrument, want.side, want.trigger_ticks):
+            self._reports.tell(r.ORDER_REJECT, sent, reasons.WOULD_TRIGGER)
+            return
+        self._stops.hold(HeldStop(want.client_id, want.instrument, want.side, want.trigger_ticks, (want, sent)))
+        sent.is_acked = True
+        self._reports.tell(r.ORDER_ACK, sent)
+        text = f"{sent.listing.symbol}: stop {want.client_id} is watched by this program, because the venue has none: "
+        self._reports.notice("emulated", text + "it protects only while Keel runs and is connected", want.instrument)
+
+    def _fire(self, stop: HeldStop) -> None:
+        want, sent = stop.order
+        sent.is_triggered = True
+        sent.answered.clear()
+        self._reports.tell(r.ORDER_TRIGGERED, sent)
+        order_type = r.MARKET if want.order_type == r.STOP_MARKET else r.LIMIT_ORDER
+        self._session.spawn(self._place(want._replace(order_type=order_type, ref_id=0), sent))
+
+    # --- questions ----------------------------------------------------------------------------------
+
+    async def ask(self, instrument: int, client_id: int) -> bool:
+        """See the port."""
+        listing = self._board.at(instrument)
+        held = self._stops.find(client_id)
+        if held is not None:
+            self._reports.tell(r.ORDER_ACK, held.order[1])
+            return True
+        order = await self._find(listing, client_id)
+        if order is None:
+            return False
+        sent = self._reports.order(order | {"status": ""}) if order.get("filled") else None
+        for trade in await self._trades(listing, str(order["id"])):
+            self._reports.trade(trade)
+        child = (order.get("info") or {}).get("actualOrderId")
+        if child and str(child) != "0":
+            self._reports.adopt(listing, str(child), client_id)
+            for trade in await self._trades(listing, str(child)):
+                self._reports.trade(trade)
+        if sent is not None and order.get("status") == "closed" and sent.is_over:
+            return True
+        self._reports.order(order, again=True)
+        return True
+
+    async def _find(self, listing: Listing, client_id: int) -> dict[str, Any] | None:
+        """The order as the venue shows it, under our id; None where no book has it. Raises Retryable, Refused."""
+        facts, text = self._session.facts, self._reports.text(client_id)
+        sent = self._reports.sent.get(client_id) or Sent(client_id, listing, 0, 0)
+        if facts.ids == "client" or sent.venue_id:
+            for book in self._books(sent):
+                params = book | ({"clientOrderId": text} if facts.ids == "client" else {})
+                found = await self._session.attempt(Urgency.EXIT, "fetch_order", sent.venue_id, listing.symbol, params)
+                if not isinstance(found, Failure):
+                    return dict(found) | {"clientOrderId": text, "symbol": listing.symbol}
+                if found.reason != reasons.UNKNOWN_ORDER:
+                    raise found.error()
+            return None
+        for method in ("fetch_open_orders", "fetch_orders"):
+            for order in await self._session.ask(method, listing.symbol, None, _LOOK_BACK):
+                if order.get("clientOrderId") == text:
+                    return dict(order)
+        return None
+
+    async def _trades(self, listing: Listing, venue_id: str) -> list[Any]:
+        params = {self._session.facts.trades_of_order: venue_id} if self._session.facts.trades_of_order else {}
+        trades = await self._session.ask("fetch_my_trades", listing.symbol, None, _LOOK_BACK, params)
+        return [trade for trade in trades if str(trade.get("order") or venue_id) == venue_id]
+
+    def _catch_up(self, sent: Sent) -> None:
+        """An order's fills did not come by themselves: ask for them."""
+        sent.is_asked_for = True
+        self._session.spawn(self._look_again(sent))
+
+    async def _look_again(self, sent: Sent) -> None:
+        try:
+            await self.ask(sent.listing.number, sent.client_id)
+        except KeelError as error:
+            self._reports.notice("lost", f"order {sent.client_id} could not be asked for: {error}", sent.listing.number)
+        finally:
+            sent.is_asked_for = False
+
+
+def _is_binance(exchange: Any) -> bool:
+    return str(exchange.id).startswith("binance")
