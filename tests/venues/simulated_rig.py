@@ -171,8 +171,8 @@ class Feed:
     async def load(self, symbols: Sequence[str]) -> list[Instrument]:
         return [spot(symbol.split("/")[0]) for symbol in symbols]
 
-    async def history(self, instrument: int, timeframe_s: int, count: int) -> Records:
-        return records(count, kind=r.PATH, instrument=instrument, ts_ns=timeframe_s)
+    async def history(self, number: int, instrument: Instrument, timeframe_s: int, count: int) -> Records:
+        return records(count, kind=r.PATH, instrument=number, ts_ns=timeframe_s)
 
     async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
         self.inlet = inlet

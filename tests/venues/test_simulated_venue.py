@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,35 @@ async def test_what_became_of_an_order_can_be_asked() -> None:
         assert len(bench.ear.told) == 2
 
 
+async def test_an_order_on_its_way_is_not_unknown() -> None:
+    async with Bench(order_latency_ms=500.0) as bench:
+        bench.say(quote(T0, 1000, 1002))
+        question = asyncio.ensure_future(bench.venue.execution.ask(0, 1))
+        await asyncio.sleep(0)
+        bench.clock.turn(T0 + 400 * MS)
+        bench.send(place(1, r.BUY, 10, T0 + 400 * MS))
+        bench.clock.turn(T0 + 550 * MS)
+        with pytest.raises(Retryable, match="on its way"):
+            await question
+
+
+async def test_the_wall_clock_never_rings_early_and_hardly_late() -> None:
+    venue = open_simulated(Bench().feed, SimulationModel(order_latency_ms=3.0, reply_latency_ms=4.0), 1_000.0)
+    bench = Bench()
+    bench.venue, ear = venue, bench.ear
+    bench.feed = venue.market._real  # type: ignore[attr-defined]
+    async with bench:
+        sent_ns = time.time_ns()
+        bench.feed.say(quote(sent_ns, 1000, 1002))
+        bench.send(place(1, r.BUY, 10, sent_ns))
+        while len(ear.told) < 2:
+            await asyncio.sleep(0.0005)
+        heard_ns = time.time_ns()
+    due_ns = int(ear.told[1][1]["ts_ns"])
+    assert due_ns >= sent_ns + 7 * MS
+    assert due_ns <= heard_ns < due_ns + SECOND_NS
+
+
 async def test_a_position_pays_funding_and_is_liquidated() -> None:
     async with Bench(perp(), capital=100.0) as bench:
         bench.say(quote(T0, 1000, 1002))
@@ -158,13 +188,14 @@ async def test_everything_shown_says_that_it_is_simulated() -> None:
     async with Bench() as bench:
         facts = await bench.venue.account.check()
         assert (facts.can_trade, facts.can_withdraw) == (True, False)
-        assert facts.fees == {0: (Decimal("0.001"), Decimal("0.001"))}
+        assert facts.fees == {}  # those of the instruments hold
         assert "simulated" in facts.notes[0]
         assert bench.venue.execution.health()[0].name == "simulated orders"
         assert [one.kind for one in bench.ear.notices] == ["emulated"]
         assert "SIMULATED" in bench.ear.notices[0].text
         assert bench.venue.market.health()[0].name == "feed"
         assert [one.symbol for one in await bench.venue.market.load(["AXO/USDT"])] == ["AXO/USDT"]
+        assert len(await bench.venue.market.history(0, spot(), 60, 3)) == 3
     assert not bench.venue.execution.is_ready
 
 

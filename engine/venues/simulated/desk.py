@@ -132,6 +132,12 @@ class Desk:
                 refused[name] = command[name]
             self._inlet.account(refused, 1)
 
+    def is_under_way(self, client_id: int) -> bool:
+        """Whether a command about this order has not arrived yet."""
+        head, sends = self.paper.flat.head[0], self.paper.flat.sends
+        places = (int(head.sends_first) + np.arange(int(head.sends_count))) % len(sends)
+        return bool((sends["client_id"][places] == client_id).any())
+
     def tell(self, records: list[Any]) -> int:
         """Tell the engine what it asked for, fills only where they are new to it; returns how many were told."""
         new = [one for one in records if one["kind"] != FILL or self._is_new(one)]

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from engine.contracts.errors import Retryable
 from engine.contracts.instruments import E8, Instrument
 from engine.contracts.records import FILL, ORDER_TYPES
 from engine.simulation.venue import SimulationModel
@@ -110,9 +111,12 @@ class _Execution:
         self._desk.send(command)
 
     async def ask(self, instrument: int, client_id: int) -> bool:
-        """As the port says. A question takes the assumed latencies, so answers under way come before its own."""
+        """As the port says. A question takes the assumed latencies, so answers under way come before its own.
+        Raises Retryable while the order itself is still on its way."""
         desk = self._desk
         await desk.round_trip()
+        if desk.is_under_way(client_id):
+            raise Retryable(f"{desk.name}: simulated order {client_id} is still on its way; ask again later")
         said = [one for one in desk.history.of(client_id, desk.told) if one["instrument"] == instrument]
         fills = [one for one in said if one["kind"] == FILL]
         desk.tell(fills + [one for one in said if one["kind"] != FILL][-1:])
@@ -130,9 +134,8 @@ class _Account:
         self._desk = desk
 
     async def check(self) -> AccountFacts:
-        """Nothing can be wrong with it. Fees are those of the instruments."""
-        fees = {one.symbol: (one.maker_fee, one.taker_fee) for _, one in self._desk.mine}
-        return AccountFacts(can_trade=True, can_withdraw=False, is_ip_bound=None, fees=fees, notes=(SIMULATED,))
+        """Nothing can be wrong with it. Its fees are those of the instruments it runs with."""
+        return AccountFacts(can_trade=True, can_withdraw=False, is_ip_bound=None, notes=(SIMULATED,))
 
     async def open_orders(self) -> list[OpenOrder]:
         flat = self._desk.paper.flat
