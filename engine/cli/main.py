@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import backtest, bench, data, demo, doctor, runs, sandbox
+from engine.cli import backtest, bench, data, demo, doctor, keys, runs, sandbox
 from engine.cli.terminal import Commands
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.command("report")(runs.report)
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
+app.add_typer(keys.app, name="keys")
 app.command("sandbox")(sandbox.sandbox)
 
 if __name__ == "__main__":
