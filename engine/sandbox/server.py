@@ -15,6 +15,7 @@ from engine.contracts.errors import BadInput, Retryable
 from engine.markets.market import Market, open_market
 from engine.markets.synthetic import synthesize_ticks
 from engine.sandbox.binance_spot.site import open_binance_spot
+from engine.sandbox.binance_usdm.site import open_binance_usdm
 from engine.sandbox.coinbase.site import is_listed as is_coinbase
 from engine.sandbox.coinbase.site import open_coinbase
 from engine.sandbox.control import Control
@@ -22,11 +23,14 @@ from engine.sandbox.replay import Replay
 from engine.sandbox.site import Hall, Opening, Venue, open_sites
 
 HOST: Final = "127.0.0.1"
-SYNTHETIC_SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "AXO/USDT", "BREN/USDT", "BTC/USD", "ETH/USD")
+SYNTHETIC_SYMBOLS: Final = (
+    "BTC/USDT", "ETH/USDT", "AXO/USDT", "BREN/USDT", "BTC/USD", "ETH/USD", "BTC/USDT:USDT", "ETH/USDT:USDT",
+)  # fmt: skip
 
 # name, what it lists of the market, how it is opened
 VENUES: Final[tuple[Venue, ...]] = (
     Venue("binance_spot", lambda one: one.kind == "spot" and not is_coinbase(one), open_binance_spot),
+    Venue("binance_usdm", lambda one: one.kind == "perp", open_binance_usdm),
     Venue("coinbase", is_coinbase, open_coinbase),
 )  # fmt: skip
 

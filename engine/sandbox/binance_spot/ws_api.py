@@ -21,7 +21,6 @@ from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.binance_spot.rest import Rest
 from engine.sandbox.binance_spot.security import check_signed
 from engine.sandbox.binance_spot.tickets import order_types
-from engine.sandbox.exchange import Exchange
 from engine.sandbox.sockets import Socket
 from engine.sandbox.weights import Budget
 
@@ -81,7 +80,7 @@ class Session:
 class WsApi:
     """The WS API of the exchange."""
 
-    def __init__(self, exchange: Exchange, budget: Budget, rest: Rest, methods: Mapping[str, Method] = METHODS) -> None:
+    def __init__(self, exchange: Any, budget: Budget, rest: Rest, methods: Mapping[str, Method] = METHODS) -> None:
         self._exchange = exchange
         self._methods = methods
         self._budget = budget
