@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import backtest, bench, data, demo, doctor, keys, runs, sandbox
+from engine.cli import backtest, bench, control, data, demo, doctor, keys, runs, sandbox, status
 from engine.cli.terminal import Commands
 
 app = typer.Typer(
@@ -34,6 +34,11 @@ app.command("replay")(runs.replay)
 app.command("report")(runs.report)
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
+app.command("status")(status.status)
+app.command("pause")(control.pause)
+app.command("reduce")(control.reduce)
+app.command("resume")(control.resume)
+app.command("emergency")(control.emergency)
 app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 app.command("sandbox")(sandbox.sandbox)

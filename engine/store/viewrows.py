@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from engine.contracts.errors import BadData
-from engine.store.liveview import Cell
+from engine.store.liveview import Cell, LiveView
 
 ACCOUNT: Final = "account"  # rows of the table `equity`
 ENGINE: Final = "engine"
@@ -216,3 +216,36 @@ def rows(table: Mapping[str, Mapping[str, Cell]], kind: type[R]) -> dict[str, R]
 def row_list(stream: Sequence[Mapping[str, Cell]], kind: type[R]) -> list[R]:
     """A stream as it was written, the oldest first."""
     return [row(one, kind) for one in stream]
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a running engine, typed. `beat_ns` is None when its view has not been written for 5 s: then nothing
+    here is live. Streams: the oldest first."""
+
+    run: str
+    mode: str
+    pid: int
+    beat_ns: int | None
+    account: AccountRow
+    engine: EngineRow
+    positions: dict[str, PositionRow]
+    orders: dict[str, OrderRow]
+    feeds: dict[str, FeedRow]
+    decisions: list[DecisionRow]
+    refusals: list[RefusalRow]
+    fills: list[FillRow]
+    notices: list[NoticeRow]
+
+
+def picture_of(view: LiveView, mode: str, pid: int) -> Picture:
+    """The view's rows, typed. Raises BadData where they are of another version, or account and engine are missing."""
+    if not {ACCOUNT, ENGINE} <= view.equity.keys():
+        raise BadData(f"the live view of run {view.run} has no {ACCOUNT} or no {ENGINE}: an engine of another version?")
+    return Picture(
+        run=view.run, mode=mode, pid=pid, beat_ns=view.heartbeat.ts_ns if view.heartbeat else None,
+        account=row(view.equity[ACCOUNT], AccountRow), engine=row(view.equity[ENGINE], EngineRow),
+        positions=rows(view.positions, PositionRow), orders=rows(view.orders, OrderRow),
+        feeds=rows(view.feeds, FeedRow), decisions=row_list(view.decisions, DecisionRow),
+        refusals=row_list(view.refusals, RefusalRow), fills=row_list(view.fills, FillRow),
+        notices=row_list(view.notices, NoticeRow),
+    )  # fmt: skip

@@ -1,0 +1,152 @@
+"""``trading-cli pause``, ``reduce``, ``resume``, ``emergency``: an operator's word to the running engine.
+
+The word goes over Redis, the engine journals it, acts and answers; the answer is awaited. Exit codes: 3 the engine
+refused, 4 no engine or Redis not reachable, 5 no answer in time (it may still come: ask `status`).
+"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from engine.cli.terminal import JsonOption, print_json, say
+from engine.contracts.errors import Refused, Retryable
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+    from engine.store.control import AnyCommand
+    from engine.store.redis_server import LiveRedis
+    from engine.store.running import Running
+
+RESUME_WORDS: Final = "trade again"
+WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the audit.")]
+WaitOption = Annotated[float, typer.Option("--wait", min=0.1, max=600.0, help="Seconds to wait for the answer.")]
+
+
+def pause(why: WhyOption, wait: WaitOption = 10.0, as_json: JsonOption = False) -> None:
+    """No entries until resumed; positions keep their stops.
+
+    Example: trading-cli pause --why "exchange maintenance at noon"
+    """
+    _tell("pause", why, wait, as_json)
+
+
+def reduce(why: WhyOption, wait: WaitOption = 10.0, as_json: JsonOption = False) -> None:
+    """Exits only until resumed.
+
+    Example: trading-cli reduce --why "holidays"
+    """
+    _tell("reduce", why, wait, as_json)
+
+
+def resume(
+    why: WhyOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for a typed confirmation.")] = False,
+    wait: WaitOption = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Trade again after a pause, a limit or an emergency. Only a person does this: it is confirmed by typing.
+
+    Example: trading-cli resume --why "looked at the losses, the cause is fixed"
+    """
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Refused(f"not confirmed: run it in a terminal and type '{RESUME_WORDS}', or add --yes")
+        if typer.prompt(f"type '{RESUME_WORDS}' to go on", default="", show_default=False, err=True) != RESUME_WORDS:
+            raise Refused("not confirmed: nothing was changed")
+    _tell("resume", why, wait, as_json)
+
+
+def emergency(
+    why: WhyOption = "emergency by command",
+    wait: WaitOption = 10.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel every entry, close every position, halt. Asks nothing. `status` shows what is still open.
+
+    Example: trading-cli emergency --why "key may be stolen"
+    """
+    _tell("emergency", why, wait, as_json)
+
+
+@contextmanager
+def running_engine(settings: Settings) -> Iterator[tuple[Running, LiveRedis]]:
+    """The engine of this home and the Redis it listens on. Raises Retryable where either is missing, saying which."""
+    from engine.store.redis_server import connect_redis
+    from engine.store.running import read_last
+
+    last = read_last(settings.home)
+    if last is None:
+        raise Retryable(f"no engine runs in {settings.home.absolute()}; trading-cli up starts one")
+    if not last.is_alive:
+        raise Retryable(
+            f"no engine runs in {settings.home.absolute()}: run {last.run} (process {last.pid}) died without ending in "
+            "order; start it again, it reconciles with the venues"
+        )
+    try:
+        url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        with connect_redis(url, settings.home) as live:
+            yield last, live
+    except Retryable as error:
+        raise Retryable(
+            f"the engine runs (run {last.run}, process {last.pid}, {last.mode}) but cannot be asked: {error}. "
+            f"It trades on; to end it in order: kill -TERM {last.pid}"
+        ) from None
+
+
+def send(settings: Settings, word: str, why: str, wait_s: float, **more: Any) -> dict[str, Any]:
+    """Hand a command over and await its answer. Raises Refused with the engine's reason, Retryable, TimeoutError."""
+    from engine.store import control
+
+    with running_engine(settings) as (running, live):
+        command: AnyCommand = _command(word, control.new_id(), why, more)
+        control.send(live.blocking, running.run, command)
+        answer = control.await_answer(live.blocking, running.run, command.id, wait_s)
+    if answer is None:
+        raise TimeoutError(
+            f"{word} was handed over (id {command.id}) but run {running.run} has not answered within {wait_s:g} s; "
+            "it may still: look at status, and send it again if nothing changed"
+        )
+    if not answer.accepted:
+        raise Refused(f"run {running.run} refused: {answer.message}")
+    return {"run": running.run, "command": word, "id": command.id, "accepted": True, "message": answer.message}
+
+
+def _command(word: str, command_id: str, why: str, more: dict[str, Any]) -> AnyCommand:
+    from engine.contracts.errors import BadInput
+    from engine.store import control
+
+    if not 1 <= len(why.strip()) <= 500:
+        raise BadInput("--why must hold 1 to 500 characters: the reason, for the audit")
+    kinds = {
+        one.__name__.lower(): one
+        for one in (control.Pause, control.Reduce, control.Resume, control.Emergency, control.Set)
+    }
+    made: AnyCommand = kinds[word](id=command_id, who=who(), why=why.strip(), ts_ns=time.time_ns(), **more)
+    return made
+
+
+def who() -> str:
+    """The person, as this machine knows them."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container's user without a name
+        return "cli"
+
+
+def _tell(word: str, why: str, wait_s: float, as_json: bool) -> None:
+    from engine import settings
+
+    told = send(settings.load(), word, why, wait_s)
+    if as_json:
+        print_json(told)
+        return
+    print(told["message"] or f"{word}: done")
+    if word == "emergency":
+        say("what is open is being closed: look with trading-cli status")

@@ -1,0 +1,173 @@
+"""The live picture of an engine as tables for a terminal: one look, nothing kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from engine.store.viewrows import DecisionRow, FeedRow, FillRow, NoticeRow, Picture, PositionRow, RefusalRow
+
+SHOWN: Final = 6  # rows of every stream
+OLD_S: Final = 5.0  # a feed without data for so long is shown in red
+STATE_STYLES: Final = {"ACTIVE": "bold green", "REDUCING": "bold yellow", "HALTED": "bold red"}
+
+
+def panel(picture: Picture, now_ns: int) -> RenderableType:
+    """Everything `status` shows; `now_ns` is the wall clock the ages are counted from."""
+    parts: list[RenderableType] = [_head(picture, now_ns), _account(picture), _positions(picture)]
+    parts.append(_feeds(picture, now_ns))
+    parts += [_decisions(picture.decisions), _refusals(picture.refusals)]
+    if picture.fills:
+        parts.append(_fills(picture.fills))
+    if picture.notices:
+        parts.append(_notices(picture.notices))
+    return Group(*parts)
+
+
+def _head(picture: Picture, now_ns: int) -> Text:
+    engine, state = picture.engine, picture.account.state
+    text = Text(f"{picture.run}  ", style="bold")
+    text.append(picture.mode.upper(), style="bold red" if picture.mode == "live" else "bold cyan")
+    text.append("  ").append(state, style=STATE_STYLES.get(state, "bold red"))
+    if picture.account.flattening:
+        text.append("  flattening: whatever opens is closed", style="bold red")
+    text.append(f"  {engine.strategies}  up {_span((now_ns - engine.started_ns) / 1e9)}  process {picture.pid}")
+    if picture.beat_ns is None:
+        text.append(
+            "\nNOT LIVE: the engine has not written here for 5 s; what follows is its last word", style="bold red"
+        )
+    if not engine.journal_ok:
+        text.append(f"\nthe journal cannot be written, entries are refused: {engine.notes}", style="bold red")
+    return text
+
+
+def _account(picture: Picture) -> Table:
+    a, e = picture.account, picture.engine
+    table = Table.grid(padding=(0, 2))
+    lost = max(0.0, -a.day_pnl_usd)
+    near = "red" if lost > 0.75 * a.day_limit_usd else "yellow" if lost > 0.4 * a.day_limit_usd else "green"
+    table.add_row(
+        "equity", f"${a.equity_usd:,.2f}", "today", Text(f"{a.day_pnl_usd:+,.2f}", style=near),
+        "loss limit", f"{lost:,.2f} of {a.day_limit_usd:,.2f}", "lost if all stops are hit", f"{a.open_risk_usd:,.2f}",
+    )  # fmt: skip
+    table.add_row(
+        "free", f"${a.free_usd:,.2f}", "reserve", f"{a.reserve_usd:,.2f}", "exposure",
+        f"{a.exposure_usd:,.2f} of {a.exposure_limit_usd:,.2f}", "below peak",
+        f"{a.drawdown_pct:.2f} of {a.drawdown_limit_pct:g} %",
+    )  # fmt: skip
+    table.add_row(
+        "events", f"{e.events:,}", "per s", f"{e.events_per_s:,.0f}", "waiting",
+        f"{e.queue:,} ({e.conflated:,} conflated)", "tick to order",
+        _latency(e.tick_to_order_us_p50, e.tick_to_order_us_p99),
+    )  # fmt: skip
+    return table
+
+
+def _positions(picture: Picture) -> RenderableType:
+    if not picture.positions:
+        return Text("no open positions", style="dim")
+    table = _table("positions", "instrument", "quantity", "entry", "now", "open $", "stop", "at the venue", "at stop $")
+    for one in picture.positions.values():
+        table.add_row(
+            one.instrument, _number(one.qty), _number(one.entry), _number(one.mark), f"{one.unrealised_usd:+,.2f}",
+            _price(one.stop), _stop_state(one), f"{one.at_stop_usd:+,.2f}",
+        )  # fmt: skip
+    return table
+
+
+def _stop_state(one: PositionRow) -> Text:
+    return Text(one.stop_state, style="green" if one.stop_state in ("accepted", "partially_filled") else "bold red")
+
+
+def _feeds(picture: Picture, now_ns: int) -> Table:
+    table = _table("feeds", "stream", "", "age", "messages", "reconnects", "gaps", "undecodable")
+    for name, one in picture.feeds.items():
+        state = Text("up", style="green") if one.connected else Text("down", style="bold red")
+        table.add_row(
+            name,
+            state,
+            _age(one, now_ns),
+            f"{one.messages:,}",
+            str(one.reconnects),
+            str(one.gaps),
+            str(one.undecodable),
+        )
+    return table
+
+
+def _age(one: FeedRow, now_ns: int) -> Text:
+    if not one.data_ns:
+        return Text("no data yet", style="yellow")
+    age_s = max(0.0, (now_ns - one.data_ns) / 1e9)
+    return Text(f"{age_s:.1f} s" if age_s < 120 else _span(age_s), style="red" if age_s > OLD_S else "")
+
+
+def _decisions(rows: list[DecisionRow]) -> RenderableType:
+    table = _table("last decisions", "time", "", "instrument", "side", "quantity", "price", "trigger", "why")
+    for one in rows[-SHOWN:]:
+        quantity = "" if one.qty is None else _number(one.qty)
+        table.add_row(
+            _time(one.ts_ns), f"{one.action} {one.role}".strip(), one.instrument, one.side, quantity,
+            _price(one.price), _price(one.trigger), one.reason,
+        )  # fmt: skip
+    return table if rows else Text("no decisions yet", style="dim")
+
+
+def _refusals(rows: list[RefusalRow]) -> RenderableType:
+    table = _table("last refusals", "time", "by", "instrument", "side", "why", "measured $", "limit $")
+    for one in rows[-SHOWN:]:
+        both = bool(one.measured_usd or one.limit_usd)
+        table.add_row(
+            _time(one.ts_ns), one.source, one.instrument, one.side, one.reason,
+            f"{one.measured_usd:,.2f}" if both else "", f"{one.limit_usd:,.2f}" if both else "",
+        )  # fmt: skip
+    return table if rows else Text("no refusals yet", style="dim")
+
+
+def _fills(rows: list[FillRow]) -> Table:
+    table = _table("last fills", "time", "instrument", "side", "quantity", "price", "fee $", "")
+    for one in rows[-SHOWN:]:
+        how = "forced" if one.forced else "maker" if one.maker else ""
+        table.add_row(
+            _time(one.ts_ns), one.instrument, one.side, _number(one.qty), _number(one.price), f"{one.fee_usd:.4f}", how
+        )
+    return table
+
+
+def _notices(rows: list[NoticeRow]) -> Table:
+    table = _table("last notices", "time", "venue", "", "")
+    for one in rows[-SHOWN:]:
+        table.add_row(_time(one.ts_ns), one.venue, one.kind, Text(one.text))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _time(ts_ns: int) -> str:
+    return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).strftime("%H:%M:%S")
+
+
+def _price(price: float | None) -> str:
+    return "" if price is None else _number(price)
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}"
+
+
+def _latency(p50_us: float | None, p99_us: float | None) -> str:
+    return "no orders yet" if p50_us is None or p99_us is None else f"p50 {p50_us:,.0f} us, p99 {p99_us:,.0f} us"
+
+
+def _span(seconds: float) -> str:
+    minutes, hours = divmod(int(seconds) // 60, 60)[1], int(seconds) // 3600
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{int(seconds)} s"
