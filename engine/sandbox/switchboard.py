@@ -42,6 +42,12 @@ class Switchboard:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._by_stream: dict[str, set[Listener]] = {}
+        self._listeners: set[Listener] = set()
+
+    def flush(self) -> None:
+        """Write out now what was said, not at the loop's next turn."""
+        for one in self._listeners:
+            one.socket.flush()
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """``/ws``, ``/ws/<stream>[/<stream>...]``, ``/stream[?streams=<stream>/...]``, under whatever path."""
@@ -49,9 +55,11 @@ class Switchboard:
         text = request.query.get("streams", "") if is_combined else request.match_info.get("names", "")
         one = Listener(is_combined)
         names = [name for name in text.split("/") if name]
+        self._listeners.add(one)
         try:
             await one.socket.serve(request, lambda said: self._hear(one, said), lambda: self._subscribe(one, names))
         finally:
+            self._listeners.discard(one)
             self._unsubscribe(one, list(one.names))
         return one.socket.response
 

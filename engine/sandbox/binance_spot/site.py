@@ -15,6 +15,7 @@ from engine.sandbox.binance_spot.streams import Streams
 from engine.sandbox.binance_spot.ws_api import WsApi
 from engine.sandbox.clock import Clock
 from engine.sandbox.exchange import Exchange
+from engine.sandbox.rate import Rate
 from engine.sandbox.site import Opening, Site, account_lines
 from engine.sandbox.weights import Budget
 
@@ -23,6 +24,10 @@ def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Si
     """The venue with its own clock, accounts and budget. Raises BadInput for instruments it cannot list."""
     exchange = Exchange(instruments, Clock(), opening.accounts, opening.cash)
     streams = Streams(exchange)
+    budget = Budget(exchange.clock)
+    rest = Rest(exchange, budget)
+    ws_api = WsApi(exchange, budget, rest)
+    rate = Rate(exchange, streams.flush, ws_api.arrivals)
 
     def describe(addresses: Mapping[str, str]) -> dict[str, Any]:
         at = addresses["all"]
@@ -35,17 +40,17 @@ def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Si
         }
 
     return Site(
-        exchange, {"all": binance_spot_app(exchange, streams)}, describe, (streams.run,),
+        exchange, {"all": binance_spot_app(streams, rest, ws_api)}, describe, (streams.run,),
         {number: partial(act, exchange) for number, act in ACTIONS.items()},
-        {"deposit": partial(deposit, exchange), "rights": partial(change_rights, exchange)},
+        {
+            "deposit": partial(deposit, exchange), "rights": partial(change_rights, exchange),
+            "rate": rate.start, "sent": rate.sent, "arrivals": rate.arrivals,
+        },
     )  # fmt: skip
 
 
-def binance_spot_app(exchange: Exchange, streams: Streams) -> web.Application:
+def binance_spot_app(streams: Streams, rest: Rest, ws_api: WsApi) -> web.Application:
     """Everything under one roof."""
-    budget = Budget(exchange.clock)
-    rest = Rest(exchange, budget)
-    ws_api = WsApi(exchange, budget, rest)
     app = web.Application()
     app.on_response_prepare.append(_say_simulated)
     app.router.add_get("/ws-api/v3", ws_api.connect)

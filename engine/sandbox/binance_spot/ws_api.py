@@ -6,6 +6,8 @@ signature over all other parameters sorted by name (``a=1&b=2``).
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -64,6 +66,7 @@ METHODS: Final[dict[str, Method]] = {
     "account.status": Method(20, True, trading.account_state),
     "account.commission": Method(20, True, trading.commission),
 }
+MOST_ARRIVALS: Final = 500_000
 SUBSCRIBE: Final = "userDataStream.subscribe.signature"
 UNSUBSCRIBE: Final = "userDataStream.unsubscribe"
 
@@ -78,9 +81,11 @@ class Session:
 
 
 class WsApi:
-    """The WS API of the exchange."""
+    """The WS API of the exchange. `arrivals`: requests for orders, oldest first, as (client order id, ns of
+    CLOCK_MONOTONIC when the request was read)."""
 
     def __init__(self, exchange: Any, budget: Budget, rest: Rest, methods: Mapping[str, Method] = METHODS) -> None:
+        self.arrivals: deque[tuple[str, int]] = deque(maxlen=MOST_ARRIVALS)
         self._exchange = exchange
         self._methods = methods
         self._budget = budget
@@ -97,8 +102,11 @@ class WsApi:
 
     def _hear(self, session: Session, said: str) -> None:
         number: Any = None
+        heard_ns = time.monotonic_ns()
         try:
             number, method, p = _read(said)
+            if method in self._methods and self._methods[method].orders:
+                self.arrivals.append((p.plain("newClientOrderId"), heard_ns))
             result = self._answer(session, method, p)
         except BinanceError as error:
             body = {"id": number, "status": error.status, "error": error.body()}
