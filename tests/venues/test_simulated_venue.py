@@ -115,6 +115,33 @@ async def test_what_became_of_an_order_can_be_asked() -> None:
         assert len(bench.ear.told) == 2
 
 
+async def test_an_order_that_stands_for_long_is_not_forgotten() -> None:
+    async with Bench() as bench:
+        bench.say(quote(T0, 1000, 1002))
+        bench.send(place(1, r.BUY, 50, T0))
+        stop = {"order_type": r.STOP_MARKET, "tif": r.GTC, "trigger_ticks": 900}
+        bench.send(place(2, r.SELL, 50, T0, **stop))
+        now_ns = T0
+        for _ in range(3):
+            now_ns += SECOND_NS
+            for number in range(259, 259 + 800):  # 800 refusals of an order that is too small
+                bench.send(place(number, r.BUY, 0, now_ns))
+            bench.clock.turn(now_ns + SECOND_NS)
+        told = len(bench.ear.told)
+        question = asyncio.ensure_future(bench.venue.execution.ask(0, 2))
+        await asyncio.sleep(0)
+        bench.clock.turn(now_ns + 2 * SECOND_NS)
+        assert await question
+        ((_, answer),) = bench.ear.told[told:]
+        assert [int(answer[name]) for name in ("kind", "side", "qty_lots", "trigger_ticks")] == [
+            r.ORDER_ACK,
+            -1,
+            50,
+            900,
+        ]
+        assert [one.client_id for one in await bench.venue.account.open_orders()] == [2]
+
+
 async def test_an_order_on_its_way_is_not_unknown() -> None:
     async with Bench(order_latency_ms=500.0) as bench:
         bench.say(quote(T0, 1000, 1002))

@@ -22,7 +22,8 @@ import numpy as np
 from engine.contracts.errors import BadInput, Retryable
 from engine.contracts.instruments import Instrument
 from engine.contracts.reasons import RATE_LIMITED
-from engine.contracts.records import CANCEL, CANCEL_REJECT, FILL, FILTER, ORDER_REJECT, RECORD
+from engine.contracts.records import CANCEL, CANCEL_REJECT, FILL, FILTER, ORDER_ACK, ORDER_REJECT, RECORD
+from engine.core.orders import POOL
 from engine.core.state import CASH_ASSETS
 from engine.core.timers import NEVER
 from engine.simulation.paper import PaperVenue, new_account
@@ -138,11 +139,25 @@ class Desk:
         places = (int(head.sends_first) + np.arange(int(head.sends_count))) % len(sends)
         return bool((sends["client_id"][places] == client_id).any())
 
-    def tell(self, records: list[Any]) -> int:
+    def standing(self, instrument: int, client_id: int) -> Array:
+        """An ORDER_ACK of an order that stands at the venue, made anew; empty where none does. Only for orders whose
+        own answers are forgotten: it tells what is left of them."""
+        record: Array = np.zeros(1, RECORD)
+        orders = self.paper.flat.orders
+        order = orders[client_id % POOL]
+        if client_id <= 0 or (order.client_id, order.instrument) != (client_id, instrument):
+            return record[:0]
+        record["kind"], record["ts_ns"] = ORDER_ACK, self.clock.now_ns()
+        record["venue_ts_ns"], record["qty_lots"] = self.paper.now_ns, order.left_lots
+        for name in ("instrument", "side", "client_id", "price_ticks", "trigger_ticks", "venue_order_id"):
+            record[name] = order[name]
+        return record
+
+    def tell(self, records: Array) -> int:
         """Tell the engine what it asked for, fills only where they are new to it; returns how many were told."""
-        new = [one for one in records if one["kind"] != FILL or self._is_new(one)]
+        new = [k for k in range(len(records)) if records["kind"][k] != FILL or self._is_new(records[k])]
         if new and self._inlet is not None:
-            self._inlet.account(np.frombuffer(b"".join(one.tobytes() for one in new), RECORD).copy(), len(new))
+            self._inlet.account(picked(records, new), len(new))
         return len(new)
 
     async def round_trip(self) -> None:
@@ -173,9 +188,7 @@ class Desk:
             self.paper.take(due)
             self.told += due
             self.told_ns = now_ns
-            kept = [k for k in range(due) if waiting["kind"][k] != FILL or self._is_new(waiting[k])]
-            if kept:
-                self._inlet.account(picked(waiting, kept), len(kept))
+            self.tell(waiting[:due])
         self._arm()
 
     def _is_new(self, fill: Any) -> bool:

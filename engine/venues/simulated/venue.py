@@ -29,6 +29,7 @@ from engine.venues.port import (
 )
 from engine.venues.simulated.clock import Clock, WallClock
 from engine.venues.simulated.desk import Desk
+from engine.venues.simulated.history import picked
 
 SIMULATED: Final = "simulated account: real prices, no real order, no real money"
 
@@ -117,10 +118,15 @@ class _Execution:
         await desk.round_trip()
         if desk.is_under_way(client_id):
             raise Retryable(f"{desk.name}: simulated order {client_id} is still on its way; ask again later")
-        said = [one for one in desk.history.of(client_id, desk.told) if one["instrument"] == instrument]
-        fills = [one for one in said if one["kind"] == FILL]
-        desk.tell(fills + [one for one in said if one["kind"] != FILL][-1:])
-        return bool(said)
+        said = desk.history.of(client_id, desk.told)
+        said = picked(said, said["instrument"] == instrument)
+        is_fill = said["kind"] == FILL
+        state = picked(said, ~is_fill)[-1:]
+        if not len(state):
+            state = desk.standing(instrument, client_id)
+        desk.tell(picked(said, is_fill))
+        desk.tell(state)
+        return bool(len(said) or len(state))
 
     def health(self) -> list[StreamHealth]:
         desk = self._desk
@@ -191,7 +197,7 @@ class _Account:
     async def fills_since(self, since_ns: int) -> int:
         """Fills of an earlier process too, as long as they are remembered (see `history.KEPT`)."""
         desk = self._desk
-        return desk.tell([one for one in desk.history.fills(desk.told) if one["venue_ts_ns"] >= since_ns])
+        return desk.tell(desk.history.fills(desk.told, since_ns))
 
 
 def _entry_price(one: Instrument, cost_e8: int, lots: int) -> Decimal:
