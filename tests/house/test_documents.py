@@ -41,7 +41,12 @@ def commands() -> set[str]:
     group = typer.main.get_command(app)
     names = set()
     for name, command in group.commands.items():  # type: ignore[attr-defined]
-        names |= {f"{name} {below}" for below in command.commands} if hasattr(command, "commands") else {name}
+        if command.hidden:
+            continue
+        below = getattr(command, "commands", {})
+        names |= {f"{name} {one}" for one in below}
+        if not below or command.invoke_without_command:
+            names.add(name)
     return names
 
 

@@ -1,0 +1,143 @@
+"""Showing settings with their sources, and changing one: in the file with an audit row, or in a running engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_operator import RUN, start, stop
+from typer.testing import CliRunner, Result
+
+from engine.cli.main import app
+from engine.cli.toml_line import with_number
+from engine.contracts.errors import BadInput
+from engine.store import audit, database
+
+FILE = """\
+# mine
+[limits]   # hard
+trade_loss_usd = 8   # as agreed
+#day_loss_usd = 7
+[strategies.momentum]
+stop_atr = 3
+"""
+
+
+def call(folder: Path, *args: str, **variables: str) -> Result:
+    kept = {name: None for name in os.environ if name.startswith("KEEL_") or name in ("DATABASE_URL", "REDIS_URL")}
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        return CliRunner().invoke(app, ["config", *args], env=kept | {"COLUMNS": "200"} | variables)
+    finally:
+        os.chdir(before)
+
+
+def test_every_setting_is_shown_with_its_source_and_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "keel.toml").write_text(FILE + '[venues.okx]\nsymbols = ["BTC/USDT"]\n')
+    secret = {"DATABASE_URL": "postgresql://u:hunter2@h/d", "REDIS_URL": "redis://:hunter3@h/0"}
+    done = call(tmp_path, "--json", KEEL_LIMITS__DAY_LOSS_USD="15", **secret)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["settings"]
+    assert found["limits.trade_loss_usd"] == {"value": 8.0, "source": "in keel.toml"}
+    assert found["limits.day_loss_usd"] == {"value": 15.0, "source": "by the environment: KEEL_LIMITS__DAY_LOSS_USD"}
+    assert found["limits.reserve_usd"] == {"value": 200.0, "source": "default"}
+    assert found["venues.okx.symbols"] == {"value": ["BTC/USDT"], "source": "in keel.toml"}
+    assert found["database_url"]["value"] == found["redis_url"]["value"] == "(hidden)"
+    assert found["mode"]["value"] == "paper"
+    plain = call(tmp_path, KEEL_LIMITS__DAY_LOSS_USD="15", **secret)
+    assert "in keel.toml" in plain.stdout and "strategies.momentum.stop_atr" in plain.stdout
+    assert "hunter" not in done.output + plain.output
+
+
+def test_without_an_engine_the_file_is_changed_and_the_audit_has_it(tmp_path: Path) -> None:
+    (tmp_path / "keel.toml").write_text(FILE)
+    done = call(tmp_path, "set", "limits.trade_loss_usd", "5", "--why", "a test", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["before"], told["value"]) == (8.0, 5.0)
+    assert (tmp_path / "keel.toml").read_text() == FILE.replace("= 8 ", "= 5 ")
+    assert (tmp_path / "keel.toml.bak").read_text() == FILE
+    with database.connect(None, tmp_path / ".keel") as store, store.begin() as connection:
+        [row] = connection.exec_driver_sql("SELECT who, what, why, before, after FROM audit").all()
+    assert row.what == "setting.changed" and row.why == "a test" and row.who.startswith("cli")
+    assert (row.before, row.after) == (
+        {"of": "limits.trade_loss_usd", "value": 8.0}, {"of": "limits.trade_loss_usd", "value": 5.0},
+    )  # fmt: skip
+    with database.connect(None, tmp_path / ".keel") as store:
+        assert audit.verify(store).problem == ""
+
+
+REFUSED = [
+    (("limits.trade_los_usd", "5"), 2, "did you mean 'trade_loss_usd'"),
+    (("limits.trade_loss_usd", "0"), 2, "outside 0.01.."),
+    (("limits.trade_loss_usd", "nan"), 2, "outside 0.01.."),
+    (("strategies.momentum.fast", "40"), 2, "must be below slow"),
+    (("account.capital_usd", "5000"), 2, "cannot be changed by command"),
+    (("limits", "5"), 2, "cannot be changed by command"),
+    (("limits.day_loss_usd", "5"), 3, "KEEL_LIMITS__DAY_LOSS_USD"),
+]
+
+
+@pytest.mark.parametrize(("args", "code", "said"), REFUSED, ids=[" ".join(one[0]) for one in REFUSED])
+def test_a_refused_change_changes_nothing(tmp_path: Path, args: tuple[str, str], code: int, said: str) -> None:
+    (tmp_path / "keel.toml").write_text(FILE)
+    done = call(tmp_path, "set", *args, "--why", "a test", KEEL_LIMITS__DAY_LOSS_USD="15")
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+    assert (tmp_path / "keel.toml").read_text() == FILE
+    assert not (tmp_path / "keel.toml.bak").exists() and not (tmp_path / ".keel").exists()
+
+
+def test_what_cannot_be_audited_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "keel.toml").write_text(FILE)
+    url = "postgresql://u:p@127.0.0.1:1/d"
+    done = call(tmp_path, "set", "limits.trade_loss_usd", "5", "--why", "a test", DATABASE_URL=url)
+    assert done.exit_code == 4, done.output
+    assert (tmp_path / "keel.toml").read_text() == FILE
+
+
+def test_with_an_engine_running_the_change_goes_to_it(tmp_path: Path) -> None:
+    process = start(tmp_path / ".keel")
+    try:
+        done = call(tmp_path, "set", "limits.trade_loss_usd", "5", "--why", "a test", "--json")
+        unknown = call(tmp_path, "set", "limits.trade_loss_usd", "5", "--why", " ")
+    finally:
+        stop(process)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["run"], told["accepted"]) == (RUN, True)
+    assert "[limits] trade_loss_usd = 5" in told["kept"]
+    assert unknown.exit_code == 2 and "--why" in unknown.stderr
+    assert not (tmp_path / "keel.toml").exists()
+
+
+@pytest.mark.parametrize(("text", "after"), [
+    ("", "[limits]\na = 1.5\n"),
+    ("# x\n", "# x\n\n[limits]\na = 1.5\n"),
+    ("[limits]\nb = 1\n[limits.deep]\na = 2\n", "[limits]\na = 1.5\nb = 1\n[limits.deep]\na = 2\n"),
+    ("[ limits ]\n  a=2 # why\n", "[ limits ]\na = 1.5 # why\n"),
+    ("[other]\na = 2\n[limits]\n", "[other]\na = 2\n[limits]\na = 1.5\n"),
+])  # fmt: skip
+def test_one_line_is_changed_or_added(text: str, after: str) -> None:
+    assert with_number(text, "limits", "a", 1.5) == after
+
+
+@pytest.mark.parametrize(
+    "text", ["limits = { a = 2 }\n", 'x = """\n[limits]\na = 2\n"""\n', "limits.a = 2\n", "limits = 3"]
+)
+def test_a_file_written_another_way_is_left_alone(text: str) -> None:
+    with pytest.raises(BadInput, match=r"write \[limits\] a = 1.5 yourself"):
+        with_number(text, "limits", "a", 1.5)
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.floats(allow_nan=False, allow_infinity=False), max_size=5),
+       st.sampled_from("abcdef"), st.floats(allow_nan=False, allow_infinity=False))  # fmt: skip
+def test_whatever_is_written_is_read_back(before: dict[str, float], key: str, value: float) -> None:
+    text = "[t]\n" + "".join(f"{name} = {number!r}\n" for name, number in before.items()) + "[u]\na = 1\n"
+    assert tomllib.loads(with_number(text, "t", key, value)) == {"t": before | {key: value}, "u": {"a": 1}}
