@@ -27,6 +27,10 @@ class SeenFills:
             del seen[next(iter(seen))]
         return True
 
+    def knows(self, instrument: int, trade_id: int) -> bool:
+        """The trade counts as told."""
+        return trade_id in self._seen.get(instrument, {})
+
     def forget(self, instrument: int, trade_id: int) -> None:
         """The fill was not told after all (its record could not be made)."""
         self._seen.get(instrument, {}).pop(trade_id, None)
