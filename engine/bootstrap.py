@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import msgspec
+import redis.asyncio
+
+from engine.contracts.errors import BadInput
 from engine.core.strategies import table
 from engine.research.backtest import BacktestRequest, check_strategy
+from engine.runtime.service import LivePlan
 from engine.settings import Settings
 from engine.store import database, projector
+from engine.store.keys import KeyFile, StoredKey
+from engine.store.redis_server import LiveRedis
+from engine.venues.binance.client_ids import ClientIds
+from engine.venues.limiter import RateLimiter
+from engine.venues.port import Venue
+from engine.venues.signing import Secret
+from engine.venues.simulated.venue import open_simulated
+
+if TYPE_CHECKING:
+    from engine.venues.binance.endpoints import MarketName
+    from engine.venues.plan import VenuePlan
+
+LIMITER_REPLY_S: Final = 0.25
+WARM_UP_BARS: Final = 64
 
 
 def backtest_request(
@@ -55,3 +76,90 @@ def project(settings: Settings, run_dir: Path) -> tuple[projector.Projection, st
     """Write a run's ledger into the store; returns what was written and the store's URL without its password."""
     with open_store(settings) as store:
         return projector.project(store, run_dir, table.NAMES), store.url
+
+
+@asynccontextmanager
+async def live_plan(
+    settings: Settings, live_redis: LiveRedis | None, open_keys: Callable[[], KeyFile]
+) -> AsyncIterator[LivePlan]:
+    """What the engine runs under the settings in force. `mode` only chooses what is wired here: paper has simulated
+    orders and account at real prices, shadow the same beside the real account's checks and fees, live the real ones.
+
+    `open_keys` is called where a key is needed. Raises BadInput, Refused.
+    """
+    client = (
+        live_redis.asynchronous(LIMITER_REPLY_S) if live_redis else redis.asyncio.Redis(unix_socket_path="/dev/null")
+    )
+    ids = ClientIds(f"k{time.time_ns() // 1_000_000_000:x}")  # names the run: orders of another one are foreign
+    keys = open_keys().read() if _needs_keys(settings) else {}
+    shares = _shares(settings)
+    venues: list[tuple[Venue, Sequence[str]]] = []
+    for plan in settings.venues.values():
+        if not plan.symbols:
+            raise BadInput(f'venues.{plan.name}.symbols is empty; name what to trade there, e.g. ["BTC/USDT"]')
+        real = open_venue(plan, _key_of(settings, plan, keys), RateLimiter(client, plan.name), ids)
+        venues.append((_in_world(settings, real, shares[plan.name]), plan.symbols))
+    try:
+        yield LivePlan(
+            world=settings.mode,
+            home=settings.home,
+            venues=venues,
+            strategies={name: settings.strategies[name] for name in settings.runtime.strategies},
+            limits=settings.limits,
+            capital_usd=settings.account.capital_usd,
+            must_hold_usd=shares if settings.mode == "live" else {},
+            timeframes_s=settings.runtime.timeframes_s,
+            simulation={} if settings.mode == "live" else msgspec.to_builtins(settings.simulation),
+            warm_up_bars=WARM_UP_BARS if settings.runtime.warm_up else 0,
+            market_queue=settings.runtime.market_queue,
+        )
+    finally:
+        await client.aclose()
+
+
+def open_venue(plan: VenuePlan, key: StoredKey | None, limiter: RateLimiter, ids: ClientIds) -> Venue:
+    """The real venue a plan describes; nothing connects yet. Raises BadInput."""
+    public = key.key.get_secret_value() if key else ""
+    secret = Secret(key.secret.get_secret_value()) if key else None
+    if plan.adapter == "binance":
+        from engine.venues.binance.endpoints import ENDPOINTS, given
+        from engine.venues.binance.venue import open_binance
+
+        market: MarketName = "spot" if plan.exchange == "binance" else "usdm"
+        places = given(plan.urls) if plan.urls else ENDPOINTS[market, "testnet" if plan.testnet else "production"]
+        return open_binance(market, places, public, secret, limiter, ids, name=plan.name)
+    from engine.venues.ccxt.opening import open_ccxt
+
+    return open_ccxt(
+        plan.exchange, plan.name, ids, key=public, secret=secret, urls=plan.urls or None, testnet=plan.testnet,
+        limiter=limiter,
+    )  # fmt: skip
+
+
+def _in_world(settings: Settings, real: Venue, capital_usd: float) -> Venue:
+    if settings.mode == "live":
+        return real
+    simulated = open_simulated(real.market, settings.simulation, capital_usd)
+    return simulated if settings.mode == "paper" else simulated._replace(account=real.account)
+
+
+def _needs_keys(settings: Settings) -> bool:
+    return settings.mode != "paper" and any(plan.key for plan in settings.venues.values())
+
+
+def _key_of(settings: Settings, plan: VenuePlan, keys: dict[str, StoredKey]) -> StoredKey | None:
+    if settings.mode == "paper":
+        return None
+    if plan.key is None:
+        raise BadInput(f"mode = {settings.mode} needs venues.{plan.name}.key: store one with trading-cli keys add")
+    if plan.key not in keys:
+        raise BadInput(f"venues.{plan.name}.key = {plan.key} is not stored; trading-cli keys add {plan.key}")
+    return keys[plan.key]
+
+
+def _shares(settings: Settings) -> dict[str, float]:
+    """Capital by venue: what its table says, else an even share of the rest."""
+    said = {name: plan.capital_usd for name, plan in settings.venues.items() if plan.capital_usd is not None}
+    silent = [name for name in settings.venues if name not in said]
+    rest = settings.account.capital_usd - sum(said.values())
+    return said | {name: rest / len(silent) for name in silent}

@@ -1,81 +1,165 @@
-"""``trading-cli demo``: recorded (or synthetic) markets, all the way to a report."""
+"""``trading-cli demo``: the whole engine trading paper money on a sandbox exchange, over real HTTP and websockets."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from engine.cli.backtest import print_result, show_result, write_html
-from engine.cli.terminal import JsonOption, progress_bar, say
+from engine.cli.terminal import JsonOption, print_json, say
 from engine.contracts.errors import KeelError
 
 if TYPE_CHECKING:
+    from engine.cli.supervise import Child, Projector
     from engine.settings import Settings
 
-STRATEGY: Final = "momentum"
-RECORDING: Final = Path("candles/binance_spot_5m_39pairs_2025H1.parquet")
-SYNTHETIC_SEED: Final = 7
-SYNTHETIC_DAYS: Final = 60
+SPEED: Final = 20
+SEED: Final = 7
+HISTORY_MIN: Final = 20
+MINUTES: Final = 480
+SYMBOLS: Final = tuple(f"{coin}/USDT" for coin in (
+    "BTC", "ETH", "AXO", "BREN", "CEDA", "DUNE", "EMBR", "FLUX", "GLYF", "HALO", "IRIS", "JADE",
+))  # fmt: skip
+TIMEFRAMES_S: Final = (1, 3, 9)  # of market time: 20 s, 1 min, 3 min
+# Quick enough that something happens while one watches; no claim about any market.
+MOMENTUM: Final[dict[str, float]] = {
+    "fast": 4, "slow": 12, "breakout_bars": 6, "surge": 1.2, "min_turnover_usd": 0, "min_breadth": 0.25,
+    "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
+}  # fmt: skip
+START_S: Final = 60.0
+LOOK_S: Final = 0.5
 
 
-def demo(as_json: JsonOption = False) -> None:
-    """Backtest momentum with the default limits, store the run, write the report, and say where to look.
+def demo(
+    seconds: Annotated[float, typer.Option(min=0, help="End by itself after so many seconds; 0: on Ctrl-C.")] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch the engine trade SIMULATED money on a SIMULATED exchange: a table of what it does, then a summary.
 
-    Example: trading-cli demo
+    Example: trading-cli demo --seconds 60
     """
-    from engine import bootstrap, settings
-    from engine.research import backtest
+    from engine import settings
+    from engine.cli import supervise
+    from engine.cli.up import hold_servers
+    from engine.runtime.compiling import compile_engine
 
-    in_force = settings.load()
-    say("1/4 market")
-    market = find_market(in_force)
-    say(f"2/4 backtest: {STRATEGY} with ${in_force.account.capital_usd:,.0f} under its hard limits")
-    request = bootstrap.backtest_request(in_force, STRATEGY, [market])
-    with progress_bar() as report:
-        result = backtest.run(request, report)
-    say(f"    {result.manifest.events:,} events in {result.manifest.wall_s:.1f} s, compiling included")
-    say("3/4 report")
-    page = write_html(result)
-    say("4/4 PostgreSQL")
-    trouble = ""
+    started = time.monotonic()
+    home = (settings.load().home / "demo").resolve()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    compile_engine(_each(say))
+    with ExitStack() as stack:
+        say("1/3 sandbox exchange (simulated)")
+        line = stack.enter_context(running_sandbox())
+        environment = demo_environment(home, line)
+        os.environ.clear()
+        os.environ.update(environment)
+        in_force = settings.load()
+        say("2/3 PostgreSQL and Redis")
+        hold_servers(in_force, stack)
+        say("3/3 engine")
+        child = stack.enter_context(supervise.engine_process(environment, _log(stack, home)))
+        projector = supervise.Projector(in_force, child.run_dir)
+        stack.callback(projector.finish)
+        say(f"trading after {time.monotonic() - started:.1f} s")
+        try:
+            watch(in_force, child, seconds)
+        except KeyboardInterrupt:
+            say("ending")
+        supervise.end(child.process)
+    tell_end(child, projector, as_json)
+
+
+def _each(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Only every hundredth function of a first compile."""
+    return lambda text: tell(text) if text.split(": ")[-1].split()[0].endswith("00") else None
+
+
+def _log(stack: ExitStack, home: Path) -> Any:
+    home.mkdir(parents=True, exist_ok=True)
+    return stack.enter_context((home / "engine.log").open("w", encoding="utf-8"))
+
+
+@contextmanager
+def running_sandbox() -> Iterator[dict[str, Any]]:
+    """The sandbox as a process of its own, on free ports; yields its start line."""
+    from engine.cli import supervise
+
+    command = [
+        sys.executable, "-m", "engine.cli.main", "sandbox", "--symbols", ",".join(SYMBOLS), "--seed", str(SEED),
+        "--speed", str(SPEED), "--minutes", str(MINUTES), "--history", str(HISTORY_MIN * 60), "--cash", "1000",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        written, url = bootstrap.project(in_force, result.run_dir)
-        say("    " + ", ".join(f"{count:,} {table}" for table, count in written.rows.items()) + f" at {url}")
-    except KeelError as error:
-        trouble = str(error)
+        yield supervise.first_line(process, "the sandbox", START_S)
+    finally:
+        supervise.end(process)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def demo_environment(home: Path, line: dict[str, Any]) -> dict[str, str]:
+    """What the engine's process sees: a settings file of the demo's own, nobody's real venues."""
+    venue = line["venues"]["binance_spot"]
+    rows = [
+        'mode = "paper"',
+        "[account]",
+        "capital_usd = 1000.0",
+        "[runtime]",
+        f"timeframes_s = {list(TIMEFRAMES_S)}",
+        'strategies = ["momentum"]',
+        "[strategies.momentum]",
+        *(f"{name} = {value}" for name, value in MOMENTUM.items()),
+        "[venues.sandbox]",
+        'exchange = "binance"',
+        f"symbols = {list(SYMBOLS)}".replace("'", '"'),
+        "[venues.sandbox.urls]",
+        *(f'{name} = "{venue[name]}"' for name in ("rest", "ws", "ws_api")),
+    ]
+    home.mkdir(parents=True, exist_ok=True)
+    config = home / "keel.toml"
+    config.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEL_")}
+    return kept | {"KEEL_CONFIG": str(config), "KEEL_HOME": str(home)}
+
+
+def watch(settings: Settings, child: Child, seconds: float) -> None:
+    """Show the live view until the time is over or the engine ends: a table in a terminal, else a line now and then."""
+    from engine.cli.watching import Screen
+    from engine.store.redis_server import connect_redis
+
+    url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    ends = time.monotonic() + seconds if seconds else float("inf")
+    with (
+        connect_redis(url, settings.home) as live,
+        Screen(live.blocking, child.run, settings.mode, child.process.pid, sys.stderr) as screen,
+    ):
+        while (left := ends - time.monotonic()) > 0:
+            screen.look()
+            try:
+                child.process.wait(min(LOOK_S, left))
+            except subprocess.TimeoutExpired:
+                continue
+            raise KeelError("the engine ended by itself; its last words are in demo/engine.log under the home folder")
+
+
+def tell_end(child: Child, projector: Projector, as_json: bool) -> None:
+    """What the run came to, from its journal."""
+    from engine.research.livesummary import summarise
+
+    summary = summarise(child.run_dir)
     if as_json:
-        print_result(result, page)
-    else:
-        show_result(result)
-        where_to_look(in_force, result.run_dir, page)
-    if trouble:
-        say(f"error: the run is complete, but was not stored: {trouble}")
-        raise typer.Exit(1)
-
-
-def find_market(settings: Settings) -> Path:
-    """The recording the demo is made for, else a seeded synthetic market in the home folder."""
-    if settings.data_dir is not None and (settings.data_dir / RECORDING).is_file():
-        say(f"    recorded: {settings.data_dir / RECORDING}")
-        return settings.data_dir / RECORDING
-    from engine.markets.synthetic import synthesize
-
-    made = settings.home / f"synthetic-{SYNTHETIC_SEED}-{SYNTHETIC_DAYS}d.parquet"
-    say("    no recordings found (KEEL_DATA_DIR): making a SYNTHETIC market; its results mean nothing about real ones")
-    made.parent.mkdir(parents=True, exist_ok=True)
-    synthesize(made, seed=SYNTHETIC_SEED, days=SYNTHETIC_DAYS)
-    return made
-
-
-def where_to_look(settings: Settings, run_dir: Path, page: Path) -> None:
-    """What was left on disk and how to look at it."""
-    by_url = f'psql "$DATABASE_URL" -c "select * from trades where run_id = \'{run_dir.name}\'"'
-    embedded = f"{settings.home / 'postgres'} (running only while Keel does; or set DATABASE_URL)"
+        print_json(summary)
+        return
     print()
-    print("Where to look")
-    print(f"  report   {page.resolve().as_uri()}")
-    print(f"  run      {run_dir} (manifest.json, journal, report.json)")
-    print(f"  SQL      {by_url if settings.database_url else embedded}")
-    print(f"  replay   .venv/bin/trading-cli replay {run_dir.name}")
+    for row in summary.lines():
+        print(row)
+    print(f"run       {child.run_dir} (journal: trading-cli replay {child.run_dir})")
+    print(f"SQL       {projector.written or 'not stored: ' + projector.trouble}")

@@ -27,7 +27,7 @@ from engine.core import state, timers
 from engine.core.live import FINISHED, WANTS, LiveCore, new_lane, put
 from engine.journal.segments import JournalWriter
 from engine.runtime.inflight import InFlight
-from engine.runtime.lanes import Lanes
+from engine.runtime.lanes import MARKET_ROOM, Lanes
 from engine.runtime.latency import Latency
 from engine.venues.port import Execution, Notice, Records
 
@@ -46,6 +46,7 @@ class LiveLoop:
         routes: Sequence[Execution],
         notice: Callable[[Notice], None],
         clock_ns: Callable[[], int] = time.time_ns,
+        room: int = MARKET_ROOM,
     ) -> None:
         """`routes[i]` is where orders for instrument `i` go. `notice` takes what people should be told."""
         self.core = core
@@ -62,7 +63,7 @@ class LiveLoop:
         self._sync_timer: asyncio.TimerHandle | None = None
         self._syncing = False
         self.journal_fault = ""
-        self.lanes = Lanes(self._wake, notice)
+        self.lanes = Lanes(self._wake, notice, room)
         self.in_flight = InFlight(routes, self.lanes, clock_ns)
         self.lanes.watch_account = self.in_flight.heard
         self.latency = Latency()

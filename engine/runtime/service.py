@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
-from engine.contracts.errors import Fatal, KeelError, Retryable
+from engine.contracts.errors import Fatal, KeelError, Refused, Retryable
 from engine.contracts.instruments import Instrument
 from engine.contracts.records import FEED_STATUS, NO_INSTRUMENT, RECORD
 from engine.contracts.runs import Manifest
@@ -32,6 +32,7 @@ from engine.core.limits import Limits
 from engine.core.strategies import table
 from engine.journal import manifest as manifests
 from engine.journal.segments import JournalWriter
+from engine.runtime.lanes import MARKET_ROOM
 from engine.runtime.loop import LiveLoop
 from engine.runtime.showing import Showing
 from engine.venues.port import Execution, Notice, Venue
@@ -53,7 +54,9 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     strategies: Mapping[str, Mapping[str, float]]
     limits: Limits
     capital_usd: float
+    must_hold_usd: Mapping[str, float] = {}
     timeframes_s: Sequence[int] = (60, 180, 720)
+    market_queue: int = MARKET_ROOM
     simulation: Mapping[str, float] = {}
     synthetic: bool = False
     warm_up_bars: int = 64
@@ -71,7 +74,7 @@ class Service:
         self._journal = JournalWriter(run_dir)
         by_name = {venue.name: venue for venue, _ in plan.venues}
         self._routes: list[Execution] = [by_name[one.venue].execution for one in core.instruments]
-        self.engine = LiveLoop(core, self._journal, self._routes, self._notice)
+        self.engine = LiveLoop(core, self._journal, self._routes, self._notice, room=plan.market_queue)
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- running ----------------------------------------------------------------------------------
@@ -183,6 +186,13 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
     loaded = await asyncio.gather(*(_load(venue, symbols) for venue, symbols in plan.venues))
     progress("checking the accounts")
     facts = await asyncio.gather(*(venue.account.check() for venue, _ in plan.venues))
+    await asyncio.gather(
+        *(
+            _check_cash(venue, plan.must_hold_usd[venue.name])
+            for venue, _ in plan.venues
+            if venue.name in plan.must_hold_usd
+        )
+    )
     instruments = _with_fees([(one, of.fees) for some, of in zip(loaded, facts, strict=True) for one in some])
     core = state.new_core(
         instruments, plan.limits, plan.capital_usd, {k: dict(v) for k, v in plan.strategies.items()}, plan.timeframes_s
@@ -209,6 +219,16 @@ async def _load(venue: Venue, symbols: Sequence[str]) -> list[Instrument]:
             return await venue.market.load(symbols)
     except TimeoutError:
         raise Retryable(f"{venue.name} did not answer within {LOAD_S:g} s; is it reachable from here?") from None
+
+
+async def _check_cash(venue: Venue, usd: float) -> None:
+    """The wallet holds what the engine is told it may trade with. Raises Refused."""
+    held = sum(one.free + one.locked for one in await venue.account.wallets() if one.asset in state.CASH_ASSETS)
+    if held < Decimal(usd):
+        raise Refused(
+            f"{venue.name} holds {held:,.2f} in dollars and stablecoins, less than the {usd:,.2f} it is to trade with; "
+            f"lower account.capital_usd (or venues.{venue.name}.capital_usd), or transfer more"
+        )
 
 
 def _with_fees(

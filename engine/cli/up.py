@@ -1,0 +1,155 @@
+"""``trading-cli up`` and ``down``: the engine and everything it needs, on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from engine.cli.terminal import JsonOption, print_json, say
+from engine.contracts.errors import BadInput, KeelError, Refused, Retryable
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
+LIVE_WORDS: Final = "trade real money"
+DOWN_S: Final = 30.0
+LOG: Final = "engine.log"
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it runs; it goes on by itself.")] = False,
+) -> None:
+    """Start the engine with PostgreSQL and Redis; Ctrl-C (or `down`) ends it. Trades what [venues] and `mode` say.
+
+    Example: trading-cli up
+    """
+    from engine import settings
+
+    in_force = settings.load()
+    if not in_force.venues:
+        raise BadInput("no venue is configured: add [venues.NAME] to keel.toml (see keel.example.toml), or try: demo")
+    if in_force.mode == "live":
+        _allow_live(in_force)
+    if detach:
+        _detach(in_force)
+    else:
+        run_in_foreground(in_force)
+
+
+def run_in_foreground(settings: Settings) -> None:
+    """Until Ctrl-C, SIGTERM or the engine's own end."""
+    from engine.cli import supervise
+
+    with ExitStack() as stack:
+        hold_servers(settings, stack)
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        child = stack.enter_context(supervise.engine_process(os.environ))
+        projector = supervise.Projector(settings, child.run_dir)
+        stack.callback(projector.finish)
+        say(f"{settings.mode}: {child.run}; look with `trading-cli status --watch`, end with Ctrl-C")
+        try:
+            code = child.process.wait()
+        except KeyboardInterrupt:
+            code = supervise.end(child.process)
+    say(f"ended: {child.run_dir}")
+    if projector.written:
+        say(f"PostgreSQL: {projector.written}")
+    raise typer.Exit(code)
+
+
+def hold_servers(settings: Settings, stack: ExitStack) -> None:
+    """Keep the embedded Redis and PostgreSQL up while `stack` is open; either being away is told, not fatal."""
+    from engine import bootstrap
+    from engine.store.redis_server import connect_redis
+
+    try:
+        url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        stack.enter_context(connect_redis(url, settings.home))
+    except KeelError as error:
+        say(f"Redis: {error}; trading goes on without live view and commands")
+    try:
+        stack.enter_context(bootstrap.open_store(settings))
+    except KeelError as error:
+        say(f"PostgreSQL: {error}; the journal is complete, the database catches up later")
+
+
+def _allow_live(settings: Settings) -> None:
+    """Limits written by a person, a healthy machine, and a sentence typed by hand. Raises Refused."""
+    from engine.cli import doctor
+    from engine.settings import missing_for_live
+
+    missing = missing_for_live(settings)
+    if missing:
+        raise Refused(
+            f"mode = live needs every limit written down by you; add to keel.toml (their defaults are in "
+            f"keel.example.toml): {', '.join(missing)}"
+        )
+    failed = [f"{check.name}: {check.found} -> {check.fix}" for check in doctor.examine(settings) if not check.ok]
+    if failed:
+        raise Refused("doctor found what must be put right before real money is traded: " + "; ".join(failed))
+    say("LIVE: orders will be sent to real exchanges with real money. You can lose it. Decisions are yours.")
+    if not sys.stdin.isatty() or typer.prompt(f"type '{LIVE_WORDS}' to go on", default="", err=True) != LIVE_WORDS:
+        raise Refused(f"not confirmed: run it in a terminal and type '{LIVE_WORDS}'")
+
+
+def _detach(settings: Settings) -> None:
+    """Start `up` again in a session of its own; returns once the engine runs. Raises Retryable with the last words."""
+    from engine.store.running import read_running
+
+    if settings.mode == "live":
+        raise Refused("mode = live starts in the foreground, where a person confirms; use a terminal multiplexer")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    log = settings.home / LOG
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engine.cli.main", "up"],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    while process.poll() is None:
+        running = read_running(settings.home)
+        if running is not None:
+            say(f"{running.mode}: {running.run} (process {running.pid}); its words are in {log}")
+            return
+        _wait_a_moment(process)
+    raise Retryable(f"the engine did not start: {_last_line(log)} (all of it in {log})")
+
+
+def _wait_a_moment(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(0.1)
+    except subprocess.TimeoutExpired:
+        pass
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def down(as_json: JsonOption = False) -> None:
+    """End the engine that runs in this home, in order: its journal is closed, stops at venues stay.
+
+    Example: trading-cli down
+    """
+    from engine import settings
+    from engine.cli.supervise import wait_for_exit
+    from engine.store.running import read_running
+
+    in_force = settings.load()
+    running = read_running(in_force.home)
+    if running is None:
+        raise Retryable(f"no engine runs in {in_force.home}")
+    os.kill(running.pid, signal.SIGTERM)
+    if not wait_for_exit(running.pid, DOWN_S):
+        raise TimeoutError(f"process {running.pid} has not ended {DOWN_S:.0f} s after it was asked to")
+    if as_json:
+        print_json({"run": running.run, "ended": True})
+    else:
+        print(f"ended: {running.run}")
