@@ -27,6 +27,7 @@ from engine.contracts.instruments import Instrument
 from engine.core.limits import Limits
 from engine.core.orders import POOL
 from engine.core.state import new_core
+from engine.sandbox.accounts import KINDS, KeyKind
 from engine.sandbox.algos import AlgoDesk
 from engine.sandbox.clock import Clock
 from engine.sandbox.desk import happen, read_book
@@ -63,7 +64,13 @@ class Futures:
     """Market, customers and orders. Not thread-safe: one loop calls it."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], clock: Clock, accounts: int, cash: float, seed: int = 1
+        self,
+        instruments: Sequence[Instrument],
+        clock: Clock,
+        accounts: int,
+        cash: float,
+        seed: int = 1,
+        kinds: Sequence[KeyKind] = KINDS,
     ) -> None:
         quotes = sorted({one.quote for one in instruments})
         if len(quotes) != 1 or any(one.kind != "perp" for one in instruments):
@@ -84,7 +91,7 @@ class Futures:
         self._public, self._probe = self._new_venue(), self._new_venue()
         self.accounts = Traders()
         for _ in range(accounts):
-            trader = self.accounts.add(self._new_venue(), [one.max_leverage for one in instruments])
+            trader = self.accounts.add(self._new_venue(), [one.max_leverage for one in instruments], kinds)
             trader.update_ms = clock.now_ms()
         self.algos = AlgoDesk(self)
         self._ledger = PerpLedger(self)

@@ -5,13 +5,13 @@ All amounts are integers: ticks, lots, 1e-8 quote units (`_e8`), milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from engine.contracts.errors import BadInput
 from engine.core.memory import Flat
-from engine.sandbox.accounts import KINDS, Key, new_key
+from engine.sandbox.accounts import KINDS, Key, KeyKind, new_key
 from engine.sandbox.perp_tape import PerpTape
 
 START_LEVERAGE: Final = 20
@@ -285,9 +285,9 @@ class Traders:
         self.all: list[Trader] = []
         self._by_key: dict[str, tuple[Trader, Key]] = {}
 
-    def add(self, venue: Flat, most_leverage: list[int]) -> Trader:
+    def add(self, venue: Flat, most_leverage: list[int], kinds: Sequence[KeyKind] = KINDS) -> Trader:
         """Open an account with one key of each kind; crossed margin and one-way mode, as the exchange begins."""
-        keys = tuple(new_key(kind) for kind in KINDS)
+        keys = tuple(new_key(kind) for kind in kinds)
         leverages = [min(START_LEVERAGE, most) for most in most_leverage]
         positions = [Position(leverage=leverage) for leverage in leverages]
         trader = Trader(len(self.all), keys, venue, positions, leverages, [False] * len(leverages))
