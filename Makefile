@@ -18,7 +18,7 @@ help:
 	@echo "make test    set up, then ruff, mypy, import contracts and the tests (minutes)"
 	@echo "make soak    the long tests that make test leaves out"
 	@echo "make bench   measure the core's speed (beside its peers where make peers was run)"
-	@echo "make peers   install nautilus_trader and hftbacktest into .venv-peers"
+	@echo "make peers   install nautilus_trader, hftbacktest and exchange clients into .venv-peers"
 	@echo "make docs    write docs/configuration.md and keel.example.toml from the settings"
 	@echo "make lint    ruff, mypy and the import contracts only"
 
