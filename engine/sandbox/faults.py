@@ -38,7 +38,7 @@ FAULTS: Final[dict[str, Kind]] = {
     "A9": Kind("liquidated", "now", "the exchange closes the perpetual position of `account` in `symbol`"),
     "A10": Kind("manual_close", "now", "the customer sells all coins of `symbol` by hand"),
     "A11": Kind("manual_open", "now", "the customer buys `lots` lots of `symbol` by hand"),
-    "A12": Kind("filter_change", "now", "`min_notional` and `min_qty` of `symbol` change"),
+    "A12": Kind("filter_change", "now", "`min_notional`, `min_qty`, `tick_size`, `step_size` of `symbol` change"),
     "A13": Kind("rate_limited", "request", "requests are answered 429, after ten of them 418, with Retry-After"),
     "A14": Kind("clock_jump", "now", "the exchange's clock runs `skew_ms` ahead"),
     "A15": Kind("mute_socket", "stream", "market streams stay open and answer pings, but send no data"),
@@ -62,6 +62,8 @@ class Fault(msgspec.Struct, forbid_unknown_fields=True):
     lots: int = 0
     min_notional: str = ""
     min_qty: str = ""
+    tick_size: str = ""
+    step_size: str = ""
 
     @property
     def number(self) -> str:

@@ -60,7 +60,8 @@ class Bar:
 
 @dataclass(slots=True)
 class Tape:
-    """One symbol as everybody sees it. `update_id` grows with every change of the book."""
+    """One symbol as everybody sees it. `update_id` grows with every change of the book. Orders' prices and quantities
+    must be multiples of `tick_step` ticks and `lot_step` lots (A12); the recorded market keeps its own grid."""
 
     index: int
     instrument: Instrument
@@ -69,6 +70,8 @@ class Tape:
     lot_e8: int = 0
     _value_num: int = 0
     _value_den: int = 1
+    tick_step: int = 1
+    lot_step: int = 1
     update_id: int = 1
     bid_ticks: int = 0
     bid_lots: int = 0

@@ -130,6 +130,27 @@ def test_a12_filters_change_at_once(running: Running) -> None:
     running.fault("A12", symbol="BTCUSDT", min_notional="5")
 
 
+def test_a12_ticks_and_steps_change_at_once(running: Running) -> None:
+    bid = float(running.get("/api/v3/ticker/bookTicker", symbol="BTCUSDT")["bidPrice"])
+    old = {"timeInForce": "GTC", "price": f"{int(bid * 0.95)}.01", "quantity": "0.00123"}
+    before = running.order("BUY", "LIMIT", **old)[1]
+    running.fault("A12", symbol="BTCUSDT", tick_size="0.10", step_size="0.0001")
+    assert running.order("BUY", "LIMIT", **old)[1] == {"code": -1013, "msg": "Filter failure: PRICE_FILTER"}
+    new = old | {"price": f"{int(bid * 0.95)}.10"}
+    assert running.order("BUY", "LIMIT", **new)[1] == {"code": -1013, "msg": "Filter failure: LOT_SIZE"}
+    assert running.order("BUY", "LIMIT", **(new | {"quantity": "0.0012"}))[0] == 200
+    assert running.order("BUY", "MARKET", quoteOrderQty="100")[1]["executedQty"].endswith("0000")
+    shown = running.get("/api/v3/exchangeInfo", symbol="BTCUSDT")["symbols"][0]["filters"]
+    found = {one["filterType"]: one for one in shown}
+    assert (found["PRICE_FILTER"]["tickSize"], found["LOT_SIZE"]["stepSize"]) == ("0.10000000", "0.00010000")
+    gone = running.call("DELETE", "/api/v3/order", symbol="BTCUSDT", orderId=before["orderId"])[1]
+    assert gone["status"] == "CANCELED"  # what rested before stays, and can be cancelled
+    running.call("DELETE", "/api/v3/openOrders", symbol="BTCUSDT")
+    with pytest.raises(OSError, match="400"):
+        running.fault("A12", symbol="BTCUSDT", tick_size="0.015")
+    running.fault("A12", symbol="BTCUSDT", tick_size="0.01", step_size="0.00001")
+
+
 def test_a14_the_clock_jumps(running: Running) -> None:
     running.fault("A14", skew_ms=6000)
     assert buy(running)[1]["code"] == -1021

@@ -69,7 +69,18 @@ def _filter_change(exchange: Exchange, fault: Fault) -> None:
     tape = _tape(exchange, fault)
     notional = amount_of(fault.min_notional, "min_notional") if fault.min_notional else None
     lots = -(-amount_of(fault.min_qty, "min_qty") // tape.lot_e8) if fault.min_qty else None
+    tick_step = _multiple(fault.tick_size, "tick_size", tape.tick_e8)
+    lot_step = _multiple(fault.step_size, "step_size", tape.lot_e8)
     exchange.change_filters(tape, notional, lots)
+    tape.tick_step, tape.lot_step = tick_step or tape.tick_step, lot_step or tape.lot_step
+
+
+def _multiple(text: str, field: str, unit_e8: int) -> int:
+    """How many of the recorded steps the new one is; 0 where there is none."""
+    steps, rest = divmod(amount_of(text, field), unit_e8) if text else (0, 0)
+    if rest or (text and steps < 1):
+        raise BadInput(f"{field} = {text} must be a multiple of the recorded market's {unit_e8 / 10**8:.8f}")
+    return steps
 
 
 def _clock_jump(exchange: Exchange, fault: Fault) -> None:

@@ -97,15 +97,15 @@ def _filters(exchange: Exchange, tape: Tape) -> list[dict[str, Any]]:
     return [
         {
             "filterType": "PRICE_FILTER",
-            "minPrice": tape.price(1),
+            "minPrice": tape.price(tape.tick_step),
             "maxPrice": tape.price(exchange.max_price_ticks(tape)),
-            "tickSize": tape.price(1),
+            "tickSize": tape.price(tape.tick_step),
         },
         {
             "filterType": "LOT_SIZE",
-            "minQty": tape.quantity(max(int(row.min_lots), 1)),
+            "minQty": tape.quantity(max(int(row.min_lots), tape.lot_step)),
             "maxQty": tape.quantity(int(row.max_lots)),
-            "stepSize": tape.quantity(1),
+            "stepSize": tape.quantity(tape.lot_step),
         },
         {
             "filterType": "PERCENT_PRICE_BY_SIDE",

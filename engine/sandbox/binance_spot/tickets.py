@@ -98,7 +98,7 @@ def _ticks(exchange: Exchange, tape: Tape, price_e8: int | None) -> int:
     if price_e8 is None:
         return 0
     ticks, rest = divmod(price_e8, tape.tick_e8)
-    if rest or not 1 <= ticks <= exchange.max_price_ticks(tape):
+    if rest or ticks % tape.tick_step or not 1 <= ticks <= exchange.max_price_ticks(tape):
         raise BinanceError(-1013, "PRICE_FILTER")
     return ticks
 
@@ -107,7 +107,7 @@ def _lots(exchange: Exchange, tape: Tape, quantity_e8: int) -> int:
     """Whole lots of a quantity."""
     lots, rest = divmod(quantity_e8, tape.lot_e8)
     row = exchange.filters(tape)
-    if rest or not max(int(row.min_lots), 1) <= lots <= int(row.max_lots):
+    if rest or lots % tape.lot_step or not max(int(row.min_lots), 1) <= lots <= int(row.max_lots):
         raise BinanceError(-1013, "LOT_SIZE")
     return lots
 
@@ -127,4 +127,4 @@ def _lots_for(exchange: Exchange, account: Account, tape: Tape, side: int, quote
             break
     else:  # the book ends before the money: the rest will expire
         lots += tape.lots_for(ticks, left) if ticks else 0
-    return _lots(exchange, tape, lots * tape.lot_e8)
+    return _lots(exchange, tape, lots // tape.lot_step * tape.lot_step * tape.lot_e8)
