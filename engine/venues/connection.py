@@ -147,6 +147,8 @@ class Connection(WSListener):
         if self._heartbeat:
             self._timers.append(loop.call_later(self._mute_s / 2, self._beat))
         self._ear.up()
+        if self._heartbeat:  # asked at once, so that "connected" need not wait for the first event
+            self.send(self._heartbeat)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         ts_ns = time.time_ns()

@@ -137,21 +137,23 @@ class Rig:
     async def has(self, client_id: int, kind: str) -> None:
         await self.inlet.until(lambda: kind in self.inlet.of(client_id))
 
-    async def refresh(self) -> None:
-        """Play on until a new quote of instrument 0 came."""
-        seen = len(self.inlet.heard)
-
-        def fresh() -> bool:
-            return any(e["kind"] == "quote" and e["instrument"] == 0 for e in self.inlet.heard[seen:])
-
-        for _ in range(20):
+    async def play_until(self, done: Callable[[], object], wait_s: float = 0.15) -> None:
+        """Play on until something that arrives makes `done` true."""
+        for _ in range(40):
             await asyncio.to_thread(self.sandbox.advance, 20)
             try:
-                await self.inlet.until(fresh, 0.5)
+                await self.inlet.until(done, wait_s)
                 return
             except AssertionError:
                 continue
-        raise AssertionError("no quote came")
+        raise AssertionError("it did not happen")
+
+    async def refresh(self) -> None:
+        """Play on until a new quote of instrument 0 came."""
+        seen = len(self.inlet.heard)
+        await self.play_until(
+            lambda: any(e["kind"] == "quote" and e["instrument"] == 0 for e in self.inlet.heard[seen:])
+        )
 
 
 @asynccontextmanager

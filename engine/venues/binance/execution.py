@@ -1,7 +1,7 @@
 """Orders to Binance: over one open socket, its answers, and what becomes of requests whose answer is lost.
 
 * A PLACE or CANCEL leaves at once with a grant taken ahead; nothing on that way waits.
-* Without a grant, entries are refused here; exits, stops and cancels wait for one on the side.
+* Without one, the limiter is asked on the side: entries are refused where there is no room, all others wait for it.
 * Without a socket, entries are refused here; exits, stops and cancels go over HTTP.
 * An answer that does not come in time, and every request in flight when the socket breaks, is ORDER_UNKNOWN.
 """
@@ -34,7 +34,7 @@ from engine.venues.binance.market import allow_connection
 from engine.venues.binance.order_words import Command, OrderWords, stop_stands_in, unpack
 from engine.venues.binance.queries import Queries
 from engine.venues.binance.replies import RequestId
-from engine.venues.binance.rest import CLOCK, NotSent
+from engine.venues.binance.rest import CLOCK, NotSent, heed_cancellation
 from engine.venues.binance.swaps import Swaps
 from engine.venues.binance.teller import Teller
 from engine.venues.binance.user_stream import PULSE, UserStream
@@ -75,8 +75,10 @@ class BinanceExecution:
         async with link.open(instruments, inlet):
             if not link.rules:
                 await link.load_rules()
-            desk = self._desk = _Desk(link, self._answer_s, self._mute_s)
+            desk = _Desk(link, self._answer_s, self._mute_s)
             try:
+                await desk.begin()
+                self._desk = desk
                 async with asyncio.TaskGroup() as group:
                     for work in desk.work():
                         group.create_task(work)
@@ -126,9 +128,16 @@ class _Desk:
         self._entries = ReadyGrants(limiter, self._place_charges, Urgency.ENTRY, READY)
         self._exits = ReadyGrants(limiter, self._place_charges, Urgency.EXIT, READY)
         self._cancels = ReadyGrants(limiter, self._cancel_charges, Urgency.CANCEL, READY)
+        self._grants = (self._entries, self._exits, self._cancels)
         name = f"{link.venue} orders"
         self._socket = Connection(name, self._where, self, mute_s, PULSE, lambda: len(self._flight) > 0)
         self._user = UserStream(link, signer, self._teller, self.queries, mute_s)
+
+    async def begin(self) -> None:
+        """Take the first grants."""
+        for grants in self._grants:
+            await grants.renew()
+            heed_cancellation()
 
     def work(self) -> list[Any]:
         """What runs as long as the desk is open."""
@@ -140,14 +149,14 @@ class _Desk:
             self._link.say("emulated", "orders are replaced by a cancel, then a new order once that is confirmed")
         return [
             self._socket.run(), self._user.connection.run(), self._user.keep_alive(), self._teller.keep_prices(),
-            self._entries.renew_on(), self._exits.renew_on(), self._cancels.renew_on(),
+            *(grants.renew_on() for grants in self._grants),
         ]  # fmt: skip
 
     async def close(self) -> None:
         """Give back what is not used; what is in flight is unknown."""
         for sent in self._flight.drain():
             self._late(sent)
-        for grants in (self._entries, self._exits, self._cancels):
+        for grants in self._grants:
             await grants.close()
 
     @property
@@ -186,10 +195,8 @@ class _Desk:
                 self._link.spawn(self._by_http(order))
         elif (self._entries if is_entry else self._exits).take():
             self._leave(order)
-        elif is_entry:
-            self._refuse(order, reasons.RATE_LIMITED)
         else:
-            self._link.spawn(self._when_allowed(order))
+            self._link.spawn(self._when_allowed(order, Urgency.ENTRY if is_entry else Urgency.EXIT))
 
     def _cancel(self, order: Command) -> None:
         if not self._socket.is_up:
@@ -197,7 +204,7 @@ class _Desk:
         elif self._cancels.take():
             self._leave(order)
         else:
-            self._link.spawn(self._when_allowed(order))
+            self._link.spawn(self._when_allowed(order, Urgency.CANCEL))
 
     def _leave(self, order: Command, is_again: bool = False) -> None:
         """Onto the socket."""
@@ -206,16 +213,19 @@ class _Desk:
         self._socket.send(frame)
         self._flight.add(request_id, order, is_again)
 
-    async def _when_allowed(self, order: Command) -> None:
-        """An exit or cancel that has to wait for the rate limit."""
-        urgency = Urgency.CANCEL if order.kind == CANCEL else Urgency.EXIT
+    async def _when_allowed(self, order: Command, urgency: Urgency) -> None:
+        """No grant is ready: ask for one. An entry is refused where there is no room, all others wait for it."""
+        patience_s = 0.0 if urgency is Urgency.ENTRY else self._patience_s
         try:
-            await self._link.rest.limiter.acquire_all(self._charges(order), urgency, self._patience_s)
+            await self._link.rest.limiter.acquire_all(self._charges(order), urgency, patience_s)
         except BudgetFull:
             self._refuse(order, reasons.RATE_LIMITED)
             return
+        heed_cancellation()
         if self._socket.is_up:
             self._leave(order)
+        elif urgency is Urgency.ENTRY:
+            self._refuse(order, reasons.MARKET_CLOSED)
         else:
             await self._by_http(order)
 
