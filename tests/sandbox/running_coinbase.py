@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -41,13 +40,14 @@ class RunningCoinbase(Running):
         return coinbase_key(name, Secret(secret))
 
     def bearer(self, method: str, path: str, kind: str = "ES256", account: int = 0) -> str:
-        token = self.signer(kind, account).token(method, self.host, path, int(time.time()), secrets.token_hex(16))
+        token = self.signer(kind, account).token(method, self.host, path, self.now_s(), secrets.token_hex(16))
         return f"Bearer {token}"
 
     def send(
         self, method: str, path: str, document: Any = None, token: str | None = "", account: int = 0, **params: Any
     ) -> tuple[int, Any, dict[str, str]]:
-        """One request: (status, JSON or text, headers in lower case). `token` None: unsigned."""
+        """One request: (status, JSON or text, headers in lower case). `token` None: unsigned.
+        One that is signed here and comes too soon is sent again a second later by the exchange's clock."""
         headers = {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = token or self.bearer(method, path, account=account)
@@ -59,6 +59,9 @@ class RunningCoinbase(Running):
                 status, text, found = answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             status, text, found = error.code, error.read(), error.headers
+        if status == 429 and token == "":
+            self.fault("A14", venue="coinbase", skew_ms=self.floor.clock.skew_ms + 1000)
+            return self.send(method, path, document, token, account, **params)
         plain = {name.lower(): value for name, value in found.items()}
         return status, json.loads(text) if text.startswith((b"{", b"[")) else text.decode(), plain
 
@@ -88,19 +91,19 @@ class RunningCoinbase(Running):
         one = self.ask("/best_bid_ask", product_ids=product)["pricebooks"][0]
         return float(one["bids"][0]["price"]), float(one["asks"][0]["price"])
 
-    def wallets(self, account: int = 0) -> dict[str, tuple[float, float]]:
+    def wallets(self, account: int = 0) -> dict[str, Any]:
         """Currency: (available, held)."""
         accounts = self.send("GET", f"{V3}/accounts", account=account)[1]["accounts"]
         return {
             one["currency"]: (float(one["available_balance"]["value"]), float(one["hold"]["value"])) for one in accounts
         }
 
-    def breathe(self) -> None:
-        """Forget the requests of this second."""
-        self.fault("A14", venue="coinbase", skew_ms=self.floor.clock.skew_ms)
+    def now_s(self) -> int:
+        """The exchange's time."""
+        return int(self.floor.clock.now_ms()) // 1000
 
     def websocket_token(self, kind: str = "ES256", account: int = 0) -> str:
-        return self.signer(kind, account).websocket_token(int(time.time()), secrets.token_hex(16))
+        return self.signer(kind, account).websocket_token(self.now_s(), secrets.token_hex(16))
 
     def hear(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +28,7 @@ def running() -> Iterator[RunningCoinbase]:
 def forged(running: RunningCoinbase, header: dict[str, Any] | None = None, **claims: Any) -> str:
     """A well-signed token with some claims or header fields changed; None removes one."""
     key = running.signer()
-    now = int(time.time())
+    now = running.now_s()
     uri = f"GET {running.host}{PATH}"
     plain = {"sub": key.name, "iss": "cdp", "nbf": now, "exp": now + 120, "uri": uri} | claims
     top = {"alg": "ES256", "typ": "JWT", "kid": key.name, "nonce": secrets.token_hex(8)} | (header or {})
@@ -57,7 +56,7 @@ def test_both_kinds_of_keys_are_accepted(running: RunningCoinbase, kind: str) ->
 
 
 def test_what_clients_of_all_kinds_send_is_accepted(running: RunningCoinbase) -> None:
-    now = int(time.time())
+    now = running.now_s()
     for claims in (
         {"uri": f"GET api.coinbase.com{PATH}"}, {"uri": f"GET http://{running.host}{PATH}"},
         {"iss": "coinbase-cloud", "aud": ["retail_rest_api_proxy"], "iat": now},
@@ -88,7 +87,7 @@ def test_what_clients_of_all_kinds_send_is_accepted(running: RunningCoinbase) ->
     ],
 )
 def test_each_fault_is_401(running: RunningCoinbase, header: dict[str, Any], claims: dict[str, Any], why: str) -> None:
-    now = int(time.time())
+    now = running.now_s()
     said = {k: v.replace("HOST", running.host) if k == "uri" and v else v for k, v in claims.items()}
     said = {k: now + int(v) if isinstance(v, str) and v.startswith("+") else v for k, v in said.items()}
     status, body, reason = answer(running, forged(running, header, **said))
@@ -98,7 +97,7 @@ def test_each_fault_is_401(running: RunningCoinbase, header: dict[str, Any], cla
 def test_strangers_and_damaged_tokens_are_401(running: RunningCoinbase) -> None:
     name, _ = running.pair()
     stranger = coinbase_key(name, Secret(new_key("ES256", "0").secret))
-    token = stranger.token("GET", running.host, PATH, int(time.time()), "00")
+    token = stranger.token("GET", running.host, PATH, running.now_s(), "00")
     assert answer(running, f"Bearer {token}")[2] == "the signature is not of this key"
     good = running.bearer("GET", PATH)
     for damaged, why in (

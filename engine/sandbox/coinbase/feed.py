@@ -138,11 +138,12 @@ class Feed:
         if not chosen:
             raise BadSubscription("failure to subscribe")
         asked = session.asked.get(channel, [])
+        tellers = {"level2": self._tell_books, "market_trades": self._tell_trades}
         for name in chosen:
             if name not in asked:
                 product = self._floor.products[self._floor.products[name].book]
-                if channel == "level2":
-                    self._tell_books(product.product_id)
+                if channel in tellers:  # what the snapshot shows is not told again
+                    tellers[channel](product.product_id)
                 session.asked[channel] = asked = [*asked, name]
                 session.send(channel, self._snapshot(channel, product))
 

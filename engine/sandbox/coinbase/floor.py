@@ -153,6 +153,8 @@ class Floor:
         tape = self.exchange.tapes[order.symbol]
         if order.side < 0:
             return order.left_lots * tape.lot_e8
+        if order.reserved_e8:
+            return order.reserved_e8
         venue = customer.account.wallet.venues[tape.instrument.quote]
         slot = venue.orders[order.engine_id % POOL]
         return int(slot.locked_e8) if slot.client_id == order.engine_id else 0

@@ -36,7 +36,7 @@ def products(floor: Floor, query: Query) -> Json:
     found = [one for one in found if not wanted or one.product_id in wanted]
     start = query.number("offset", 0, 10**6)
     found = found[start : start + query.number("limit", 1000, 1000)]
-    return {"products": [product_shape(floor, one) for one in found], "num_products": len(found)}
+    return {"products": [product_shape(floor, one) for one in found], "num_products": len(found), "pagination": None}
 
 
 def product(floor: Floor, query: Query) -> Json:

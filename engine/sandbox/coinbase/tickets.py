@@ -36,7 +36,7 @@ FORMS: Final[dict[str, Form]] = {
         "STOP_LOSS_LIMIT", "GTC", "STOP_LIMIT", "GOOD_UNTIL_DATE_TIME", has_stop=True, has_end=True
     ),
 }
-STOP_DIRECTIONS: Final = {1: "STOP_DIRECTION_STOP_UP", -1: "STOP_DIRECTION_STOP_DOWN"}
+STOP_DIRECTIONS: Final = {"STOP_DIRECTION_STOP_UP": 1, "STOP_DIRECTION_STOP_DOWN": -1}
 
 
 def form_of(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -61,10 +61,11 @@ def read_order(floor: Floor, customer: Customer, document: dict[str, Any], clien
         raise e.OrderFailed(e.UNSUPPORTED)
     is_maker_only = fields.get("post_only") is True
     ticks = 0 if form.order_type == "MARKET" else _ticks(floor, product, fields.get("limit_price"))
-    stop = _stop_ticks(floor, product, side, ticks, fields) if form.has_stop else 0
+    stop, is_profit = _stop_ticks(floor, product, side, ticks, fields) if form.has_stop else (0, False)
     end_ms = _end_ms(floor, fields) if form.has_end else 0
     lots, quote_e8 = _size(floor, customer, product, side, ticks, fields)
-    kind = "LIMIT_MAKER" if is_maker_only and form.engine_type == "LIMIT" else form.engine_type
+    kind = "TAKE_PROFIT_LIMIT" if is_profit else form.engine_type
+    kind = "LIMIT_MAKER" if is_maker_only and kind == "LIMIT" else kind
     draft = Draft(str(uuid.uuid4()), client_id, product, name, fields, end_ms)
     ticket = Ticket(product.tape.index, side, kind, form.engine_tif, lots, ticks, stop, client_id, quote_e8)
     return draft, ticket
@@ -82,16 +83,16 @@ def _ticks(floor: Floor, product: Product, text: object) -> int:
     return ticks
 
 
-def _stop_ticks(floor: Floor, product: Product, side: int, limit: int, fields: dict[str, Any]) -> int:
-    """The trigger, which must lie on the side of the market its direction says, and not behind the limit."""
+def _stop_ticks(floor: Floor, product: Product, side: int, limit: int, fields: dict[str, Any]) -> tuple[int, bool]:
+    """The trigger, and whether it waits for a profit (a buy below, a sell above the market). It must lie on the side
+    of the market that its direction says, and one against a loss not behind its limit."""
     stop = _ticks(floor, product, fields.get("stop_price"))
-    if fields.get("stop_direction", STOP_DIRECTIONS[side]) != STOP_DIRECTIONS[side]:
-        raise e.OrderFailed(e.UNSUPPORTED)
-    if (stop - limit) * side > 0:
+    rises = STOP_DIRECTIONS.get(str(fields.get("stop_direction") or ""), side)
+    if rises == side and (stop - limit) * side > 0:
         raise e.OrderFailed(e.STOP_ABOVE_LIMIT if side > 0 else e.STOP_BELOW_LIMIT)
-    if (product.tape.last_ticks - stop) * side >= 0:
-        raise e.OrderFailed(e.STOP_BELOW_LAST if side > 0 else e.STOP_ABOVE_LAST)
-    return stop
+    if (product.tape.last_ticks - stop) * rises >= 0:
+        raise e.OrderFailed(e.STOP_BELOW_LAST if rises > 0 else e.STOP_ABOVE_LAST)
+    return stop, rises != side
 
 
 def _end_ms(floor: Floor, fields: dict[str, Any]) -> int:
