@@ -130,6 +130,7 @@ def own_trade(futures: Futures, order: PerpOrder, fill: PerpFill) -> dict[str, A
         "price": tape.price(fill.ticks),
         "qty": tape.quantity(fill.lots),
         "realizedPnl": text_e8(fill.realised_e8),
+        "marginAsset": futures.cash_asset,
         "quoteQty": text_e8(fill.quote_e8),
         "commission": text_e8(fill.fee_e8),
         "commissionAsset": futures.cash_asset,
