@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CHANGEABLE: Final = "limits.NAME or strategies.STRATEGY.PARAMETER"
 HIDDEN: Final = "(hidden)"
 
-app = typer.Typer(help="The settings in force, and changing them.", invoke_without_command=True)
+app = typer.Typer(invoke_without_command=True)
 
 
 @app.callback()

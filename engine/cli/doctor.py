@@ -7,11 +7,12 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import typer
 
-from engine.cli.terminal import JsonOption, print_json
+from engine.cli.findings import Check, show
+from engine.cli.terminal import JsonOption
 from engine.contracts.errors import KeelError
 
 if TYPE_CHECKING:
@@ -21,17 +22,10 @@ FREE_GB: Final = 1.0
 SHOWN_VERSIONS: Final = ("keel", "numpy", "numba", "pandas", "pyarrow", "msgspec", "SQLAlchemy", "psycopg")
 
 
-class Check(NamedTuple):
-    """One finding. `fix` says what to do where `ok` is false (or would be better)."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
-
-
 def doctor(as_json: JsonOption = False) -> None:
-    """Check Python, disk, folders, recordings, the database and the compile cache. Exit code 1 where one fails.
+    """Check Python, disk, folders, recordings, PostgreSQL, Redis, the compile cache, every venue and its key.
+
+    Exit code 1 where one fails.
 
     Example: trading-cli doctor
     """
@@ -40,22 +34,21 @@ def doctor(as_json: JsonOption = False) -> None:
     try:
         in_force = settings.load()
     except KeelError as error:
-        checks = [python(), Check("settings", False, str(error), "correct the setting named, then run doctor again")]
+        bad = Check("settings", False, str(error), "correct the setting named, then run doctor again")
+        checks = [python(), bad, versions()]
     else:
-        where = str(settings.config_path() or "defaults and environment")
-        checks = [python(), Check("settings", True, f"{where}, digest {in_force.digest()}")]
-        checks += [examine(in_force) for examine in CHECKS]
-    checks.append(versions())
-    healthy = all(check.ok for check in checks)
-    if as_json:
-        print_json({"ok": healthy, "checks": {check.name: check._asdict() for check in checks}})
-    else:
-        for check in checks:
-            typer.secho(f"{'ok  ' if check.ok else 'FAIL'}", fg="green" if check.ok else "red", nl=False)
-            print(f"  {check.name:<14} {check.found}")
-            if check.fix:
-                print(f"{'':<20} -> {check.fix}")
-    raise typer.Exit(0 if healthy else 1)
+        checks = examine(in_force)
+    raise typer.Exit(0 if show(checks, as_json) else 1)
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Everything about these settings on this machine."""
+    from engine.settings import config_path
+
+    where = str(config_path() or "defaults and environment")
+    checks = [python(), Check("settings", True, f"{where}, mode {settings.mode}, digest {settings.digest()}")]
+    checks += [one(settings) for one in CHECKS]
+    return [*checks, *venues(settings), versions()]
 
 
 def python() -> Check:
@@ -110,6 +103,42 @@ def database(settings: Settings) -> Check:
     return Check("postgresql", True, f"{kind}: version {server} at {store.url}")
 
 
+def redis(settings: Settings) -> Check:
+    """Redis really answers (the embedded one is started for it)."""
+    from engine.store.redis_server import connect_redis
+
+    kind = "embedded" if settings.redis_url is None else "REDIS_URL"
+    try:
+        with connect_redis(
+            settings.redis_url.get_secret_value() if settings.redis_url else None, settings.home
+        ) as live:
+            version = live.blocking.info("server")["redis_version"]
+            address = live.address
+    except KeelError as error:
+        return Check("redis", False, f"{kind}: {error}", "see the message; without Redis the engine trades on, unseen")
+    return Check("redis", True, f"{kind}: version {version} at {address}")
+
+
+def venues(settings: Settings) -> list[Check]:
+    """Every configured venue and its key."""
+    import asyncio
+
+    from engine.cli.keys import open_keys
+    from engine.cli.venue_check import examine_all
+
+    if not settings.venues:
+        hint = "the engine needs at least one: [venues.NAME] in keel.toml (see keel.example.toml)"
+        return [Check("venues", settings.mode == "paper", "none configured", hint)]
+    try:
+        keys = open_keys(settings).read() if any(plan.key for plan in settings.venues.values()) else {}
+    except KeelError as error:
+        return [Check("keys", False, str(error), "without its keys no venue's account can be checked")]
+    try:
+        return asyncio.run(examine_all(settings, keys))
+    except KeelError as error:
+        return [Check("venues", False, str(error), "see the message, then run doctor again")]
+
+
 def compiled(_settings: Settings) -> Check:
     """Whether the core's machine code is on disk already."""
     from engine.core import compile
@@ -136,4 +165,4 @@ def _version(name: str) -> str:
         return ""
 
 
-CHECKS: Final[tuple[Callable[[Settings], Check], ...]] = (disk, home, recordings, database, compiled)
+CHECKS: Final[tuple[Callable[[Settings], Check], ...]] = (disk, home, recordings, database, redis, compiled)

@@ -14,6 +14,7 @@ from engine.contracts.errors import BadInput, Refused
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
+    from engine.cli.findings import Check
     from engine.settings import Settings
     from engine.store.keys import KeyFile, StoredKey
 
@@ -64,7 +65,7 @@ def add(
 
 
 @app.command("list")
-def show(as_json: JsonOption = False) -> None:
+def list_keys(as_json: JsonOption = False) -> None:
     """Show the stored keys: name, exchange, when, and the last four characters of the public part.
 
     Example: trading-cli keys list
@@ -108,6 +109,43 @@ def remove(
         print_json({"removed": name})
     else:
         print(f"removed: {name}")
+
+
+@app.command("test")
+def test(
+    name: NameArgument,
+    testnet: Annotated[bool, typer.Option("--testnet", help="At the exchange's test network.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the exchange what a stored key may do: at the venues that use it, else at its exchange. Exit code 1: refused.
+
+    Example: trading-cli keys test main
+    """
+    import asyncio
+
+    from engine import settings
+    from engine.cli.findings import show
+    from engine.cli.venue_check import examine_venue, opener
+    from engine.venues.plan import venue_plan
+
+    in_force = settings.load()
+    key = open_keys(in_force).get(name)
+    plans = [plan for plan in in_force.venues.values() if plan.key == name]
+    if not plans or testnet:
+        symbol = (
+            "BTC/USDT:USDT"
+            if key.exchange == "binanceusdm"
+            else "BTC/USDC"
+            if key.exchange == "coinbase"
+            else "BTC/USDT"
+        )
+        plans = [venue_plan(name.lower(), {"exchange": key.exchange, "symbols": [symbol], "testnet": testnet})]
+
+    async def ask() -> list[Check]:
+        async with opener(in_force) as opened:
+            return [check for plan in plans for check in await examine_venue(plan, key, opened)]
+
+    raise typer.Exit(0 if show(asyncio.run(ask()), as_json) else 1)
 
 
 def open_keys(settings: Settings, piped: bool = False) -> KeyFile:

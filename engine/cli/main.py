@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import backtest, bench, control, data, demo, doctor, keys, runs, sandbox, status
+from engine.cli import backtest, bench, config, control, data, demo, doctor, engine, keys, runs, sandbox, status, up
 from engine.cli.terminal import Commands
 
 app = typer.Typer(
@@ -29,6 +29,9 @@ def options(
 
 
 app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("down")(up.down)
+app.command("engine", hidden=True)(engine.engine)
 app.command("backtest")(backtest.backtest)
 app.command("replay")(runs.replay)
 app.command("report")(runs.report)
@@ -41,6 +44,7 @@ app.command("resume")(control.resume)
 app.command("emergency")(control.emergency)
 app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")
+app.add_typer(config.app, name="config")
 app.command("sandbox")(sandbox.sandbox)
 
 if __name__ == "__main__":

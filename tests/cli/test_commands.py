@@ -251,7 +251,23 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "backtest", "replay", "report", "data check", "data import", "data synth", "bench core", "doctor"],
+    [
+        "demo",
+        "backtest",
+        "replay",
+        "report",
+        "data check",
+        "data import",
+        "data synth",
+        "bench core",
+        "doctor",
+        "keys add",
+        "keys list",
+        "keys remove",
+        "keys test",
+        "config",
+        "config set",
+    ],
 )
 def test_help_has_an_example_and_a_json_switch(command: str, tmp_path: Path) -> None:
     done = call(*command.split(), "--help", folder=tmp_path)
