@@ -1,4 +1,4 @@
-"""``trading-cli sandbox``: a simulated exchange on this machine that speaks the exchanges' own protocols."""
+"""``trading-cli sandbox``: simulated exchanges on this machine that speak the exchanges' own protocols."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ from engine.cli.terminal import JsonOption, say
 
 def sandbox(
     data: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Market files; none: synthetic.")] = None,
-    symbols: Annotated[str, typer.Option(help="Pairs to trade, separated by commas; empty: all in the data.")] = "",
+    raw: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Recorded Binance messages instead.")] = None,
+    symbols: Annotated[str, typer.Option(help="Pairs, by commas; BTC/USDT:USDT is a perpetual. Empty: all.")] = "",
     speed: Annotated[float, typer.Option(min=0, help="Market seconds per second; 0: by hand through control.")] = 1.0,
     history: Annotated[float, typer.Option(min=0, help="Market seconds that are over when it starts.")] = 600.0,
-    port: Annotated[int, typer.Option(min=0, max=65534, help="First of two ports on 127.0.0.1; 0: free ones.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65500, help="First of several ports on 127.0.0.1; 0: free.")] = 0,
     accounts: Annotated[int, typer.Option(min=1, max=100, help="How many accounts.")] = 1,
     cash: Annotated[float, typer.Option(help="Quote asset each account starts with.")] = 10_000.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the synthetic market.")] = 1,
     minutes: Annotated[int, typer.Option(min=1, max=1440, help="Length of the synthetic market.")] = 60,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a SIMULATED exchange until Ctrl-C. Its first line on stdout is JSON: URLs, keys, symbols, control.
+    """Run SIMULATED exchanges until Ctrl-C: Binance spot, Binance USD-M, Coinbase. The first line on stdout is JSON:
+    URLs, keys and symbols of each, control.
 
-    Example: trading-cli sandbox --accounts 2 --speed 10
+    Example: trading-cli sandbox --accounts 2 --speed 10 --symbols BTC/USDT,BTC/USDT:USDT
     """
     import asyncio
 
     from engine.sandbox.server import Sandbox, SandboxOptions, serve
 
     options = SandboxOptions(
-        data=tuple(data or ()), symbols=tuple(s.strip() for s in symbols.split(",") if s.strip()), speed=speed,
+        data=tuple(data or ()), raw=tuple(raw or ()), symbols=tuple(s.strip() for s in symbols.split(",") if s.strip()), speed=speed,
         history_s=history, port=port, accounts=accounts, cash=cash, seed=seed, minutes=minutes,
     )  # fmt: skip
-    if not options.data:
+    if not (options.data or options.raw):
         say("no data given: a synthetic market that never existed is played")
 
     async def run() -> None:

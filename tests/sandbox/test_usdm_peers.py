@@ -28,7 +28,7 @@ def test_python_binance_trades_perpetuals() -> None:
         key, secret = usdm.key()
         given = {"rest": usdm.rest, "key": key, "secret": secret, "price": usdm.price(0.9), "high": usdm.price(1.01)}
         done = subprocess.run(
-            [PYTHON, HERE / "usdm_peer_script.py"], input=json.dumps(given), capture_output=True, text=True, timeout=60,
+            [PYTHON, HERE / "peers/python_binance_usdm.py"], input=json.dumps(given), capture_output=True, text=True, timeout=60,
             check=False,
         )  # fmt: skip
     finally:
