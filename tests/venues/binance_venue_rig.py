@@ -37,13 +37,14 @@ from engine.venues.signing import Secret
 
 sys.path.append(str(Path(__file__).parents[1] / "sandbox"))
 from running_sandbox import Running  # noqa: E402
+from running_usdm import RunningUsdm  # noqa: E402
 
-__all__ = ["Recorder", "Rig", "Stand", "rigged"]
+__all__ = ["Recorder", "Rig", "Stand", "UsdmStand", "rigged"]
 WAIT_S = 5.0
 _IDS = itertools.count(int(time.time()) % 10**6 * 1000)
 
 
-class Stand(Running):
+class _Counted(Running):
     """A running sandbox and a Redis to count requests in."""
 
     def __init__(self, home: Path, **options: Any) -> None:
@@ -54,6 +55,14 @@ class Stand(Running):
     def stop(self) -> None:
         super().stop()
         self._stack.close()
+
+
+class Stand(_Counted):
+    """Spot."""
+
+
+class UsdmStand(_Counted, RunningUsdm):
+    """Perpetuals."""
 
 
 class Recorder:
@@ -103,7 +112,7 @@ class Recorder:
 class Rig:
     """A running venue. `book` is the touch of instrument 0 (ticks)."""
 
-    def __init__(self, venue: Venue, sandbox: Stand, recorder: Recorder, instruments: Sequence[Instrument]) -> None:
+    def __init__(self, venue: Venue, sandbox: _Counted, recorder: Recorder, instruments: Sequence[Instrument]) -> None:
         self.venue, self.sandbox, self.inlet, self.instruments = venue, sandbox, recorder, instruments
 
     def touch(self) -> tuple[int, int]:
@@ -158,7 +167,7 @@ class Rig:
 
 @asynccontextmanager
 async def rigged(
-    sandbox: Stand,
+    sandbox: _Counted,
     market: MarketName = "spot",
     symbols: Sequence[str] = ("BTC/USDT", "ETH/USDT"),
     endpoints: Endpoints | None = None,

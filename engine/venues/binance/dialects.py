@@ -36,6 +36,7 @@ class Dialect(NamedTuple):
     account: Call
     algo_order: Call | None
     open_algo_orders: Call | None
+    brackets: Call | None  # leverage and maintenance margin
     order_types: dict[int, str]  # contracts.records -> Binance
     algo_types: frozenset[int]
     quote_streams: tuple[str, tuple[str, ...], str]  # path, channels, the depth channel on the same path
@@ -65,6 +66,7 @@ DIALECTS: Final[dict[MarketName, Dialect]] = {
         account=Call("/api/v3/account", 20),
         algo_order=None,
         open_algo_orders=None,
+        brackets=None,
         order_types={
             MARKET: "MARKET", LIMIT_ORDER: "LIMIT", STOP_MARKET: "STOP_LOSS", STOP_LIMIT: "STOP_LOSS_LIMIT",
         },
@@ -92,6 +94,7 @@ DIALECTS: Final[dict[MarketName, Dialect]] = {
         account=Call("/fapi/v3/account", 5),
         algo_order=Call("/fapi/v1/algoOrder", 1),
         open_algo_orders=Call("/fapi/v1/openAlgoOrders", 40),
+        brackets=Call("/fapi/v1/leverageBracket", 1),
         order_types={
             MARKET: "MARKET", LIMIT_ORDER: "LIMIT", STOP_MARKET: "STOP_MARKET", STOP_LIMIT: "STOP",
         },

@@ -30,6 +30,7 @@ from engine.contracts.records import (
 from engine.venues.binance.asides import Fault, StreamEnded
 from engine.venues.binance.flight import Flight, Sent
 from engine.venues.binance.link import Link
+from engine.venues.binance.margins import Margins
 from engine.venues.binance.market import allow_connection
 from engine.venues.binance.order_words import Command, OrderWords, stop_stands_in, unpack
 from engine.venues.binance.queries import Queries
@@ -121,6 +122,7 @@ class _Desk:
         self._words = OrderWords(link, signer)
         self._words.prepare()
         self._flight = Flight(answer_s, self._late)
+        self._margins = Margins(link)
         self._swaps = Swaps(self._teller, self._place)
         budget, limiter = link.dialect.budget, link.rest.limiter
         self._cancel_charges = {f"{budget}.weight": 1}
@@ -134,7 +136,8 @@ class _Desk:
         self._user = UserStream(link, signer, self._teller, self.queries, mute_s)
 
     async def begin(self) -> None:
-        """Take the first grants."""
+        """Set the margin mode, take the first grants."""
+        await self._margins.begin()
         for grants in self._grants:
             await grants.renew()
             heed_cancellation()
@@ -188,6 +191,8 @@ class _Desk:
         is_entry = order.role == ROLE_ENTRY and not order.bits & REDUCE_ONLY
         if is_entry and order.instrument in self._link.frozen:
             self._refuse(order, reasons.PRICE_FILTER)
+        elif is_entry and not self._margins.fits(order.instrument, order.leverage):
+            self._link.spawn(self._levered(order))
         elif not self._socket.is_up:
             if is_entry:
                 self._refuse(order, reasons.MARKET_CLOSED)
@@ -212,6 +217,16 @@ class _Desk:
         request_id, frame = make(order, self._link.timestamp_ms)
         self._socket.send(frame)
         self._flight.add(request_id, order, is_again)
+
+    async def _levered(self, order: Command) -> None:
+        """The first entry with another leverage: set it, then go on."""
+        try:
+            await self._margins.lever(order.instrument, order.leverage)
+        except (Refused, Retryable, Unknown) as error:
+            self._link.say("refused", f"leverage not set: {error}", order.instrument)
+            self._refuse(order, reasons.VENUE_REFUSED)
+            return
+        self._place(order)
 
     async def _when_allowed(self, order: Command, urgency: Urgency) -> None:
         """No grant is ready: ask for one. An entry is refused where there is no room, all others wait for it."""

@@ -25,7 +25,15 @@ from engine.contracts.records import FEED_STATUS, FILTER, RECORD
 from engine.venues.binance.client_ids import ClientIds
 from engine.venues.binance.dialects import Dialect
 from engine.venues.binance.rest import RECV_WINDOW_MS, Rest
-from engine.venues.binance.rules import Rules, grid_change, limits_of, read_rules, wanted
+from engine.venues.binance.rules import (
+    Rules,
+    grid_change,
+    limits_of,
+    read_brackets,
+    read_rules,
+    wanted,
+    with_bracket,
+)
 from engine.venues.binance.slate import venue_symbol
 from engine.venues.fills import SeenFills
 from engine.venues.port import Inlet, Notice, NoticeKind
@@ -148,8 +156,12 @@ class Link:
     async def load_rules(self) -> dict[str, Rules]:
         """Everything that can be traded. Raises Retryable, Refused."""
         body = await self.rest.get(self.dialect.info)
-        self.rules = dict(read_rules(body, self.dialect, self.venue))
-        return self.rules
+        rules = dict(read_rules(body, self.dialect, self.venue))
+        if self.dialect.brackets is not None and self.rest.signer is not None:
+            brackets = read_brackets(await self.rest.get(self.dialect.brackets, signed=True), self.venue)
+            rules = {symbol: with_bracket(one, brackets) for symbol, one in rules.items()}
+        self.rules = rules
+        return rules
 
     async def fees(self, symbol: str) -> tuple[Decimal, Decimal]:
         """Maker and taker fee of our account for a canonical symbol. Raises Retryable, Refused."""
@@ -178,11 +190,11 @@ class Link:
     async def _compare(self, number: int, known: Instrument) -> None:
         found = self.rules.get(known.symbol)
         if found is None:
-            self._freeze(number, f"{known.symbol} is not traded any more")
+            self.freeze(number, f"{known.symbol} is not traded any more")
             return
         change = grid_change(known, found.instrument)
         if change:
-            self._freeze(number, f"{known.symbol}: {change}; restart the engine to trade it again")
+            self.freeze(number, f"{known.symbol}: {change}; restart the engine to trade it again")
             return
         fresh = limits_of(found.instrument)
         if self.rest.signer is not None:
@@ -203,7 +215,8 @@ class Link:
             self.inlet.account(self._out, self._sheet.count)
             self.say("rules", f"{self.mine[number].symbol}: minimum, maximum or fee changed", number)
 
-    def _freeze(self, number: int, why: str) -> None:
+    def freeze(self, number: int, why: str) -> None:
+        """Refuse entries on an instrument from now on."""
         if number in self.frozen:
             return
         self.frozen.add(number)

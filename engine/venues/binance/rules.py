@@ -50,6 +50,37 @@ class Info(msgspec.Struct):
     symbols: list[Symbol]
 
 
+class Bracket(msgspec.Struct):
+    """`{"bracket":1,"initialLeverage":125,"notionalCap":50000,"maintMarginRatio":0.004}`"""
+
+    initialLeverage: int
+    maintMarginRatio: Decimal
+
+
+class _Brackets(msgspec.Struct):
+    symbol: str
+    brackets: list[Bracket]
+
+
+def read_brackets(body: bytes, venue: str) -> dict[str, Bracket]:
+    """Venue symbol -> its first bracket, that of small positions. Raises Retryable."""
+    try:
+        rows = msgspec.json.decode(body, type=list[_Brackets])
+    except msgspec.MsgspecError as error:
+        raise Retryable(f"{venue}: its leverage brackets cannot be read: {error}") from None
+    return {row.symbol: row.brackets[0] for row in rows if row.brackets}
+
+
+def with_bracket(rules: Rules, brackets: dict[str, Bracket]) -> Rules:
+    """Rules with the leverage and maintenance margin the account gets."""
+    one = rules.instrument
+    bracket = brackets.get(f"{one.base}{one.quote}")
+    if bracket is None:
+        return rules
+    leverage, rate = bracket.initialLeverage, bracket.maintMarginRatio
+    return rules._replace(instrument=msgspec.structs.replace(one, max_leverage=leverage, maintenance_margin_rate=rate))
+
+
 def wanted(symbol: str) -> str:
     """Binance's name of a canonical symbol. Raises BadInput."""
     match = _SYMBOL.fullmatch(symbol)

@@ -63,10 +63,6 @@ class SymbolConfig(msgspec.Struct):
     leverage: int
 
 
-class _Leverage(msgspec.Struct):
-    leverage: int
-
-
 class UsdmAccount:
     """Questions and settings of the USD-M account."""
 
@@ -107,20 +103,33 @@ class UsdmAccount:
             found.append(Position(instrument=number, qty_lots=int(lots), entry_price=risk.entryPrice))
         return found
 
-    async def prepare(self, symbol: str, leverage: int) -> None:
-        """Isolated margin and this leverage, set and verified. Raises Refused where the venue keeps something else."""
-        rest = self._link.rest
+    async def isolate(self, symbol: str) -> int:
+        """Isolated margin, set and verified; returns the leverage kept. Raises Refused where it cannot be set."""
         margin: dict[str, Value] = {"symbol": symbol, "marginType": "ISOLATED"}
-        answer = await rest.exchange("POST", MARGIN_TYPE, margin, True, Urgency.EXIT)
-        if answer.code != ALREADY:
-            rest.judged(answer, MARGIN_TYPE)
+        if (await self._kept(symbol)).marginType != "ISOLATED":
+            answer = await self._link.rest.exchange("POST", MARGIN_TYPE, margin, True, Urgency.EXIT)
+            if answer.code != ALREADY:
+                self._link.rest.judged(answer, MARGIN_TYPE)
+        kept = await self._kept(symbol)
+        if kept.marginType != "ISOLATED":
+            raise Refused(f"{symbol}: isolated margin was asked for, the venue keeps {kept.marginType}")
+        return kept.leverage
+
+    async def lever(self, symbol: str, leverage: int) -> None:
+        """This leverage, set and verified. Raises Refused where the venue keeps another."""
         wanted: dict[str, Value] = {"symbol": symbol, "leverage": leverage}
-        body = rest.judged(await rest.exchange("POST", LEVERAGE, wanted, True, Urgency.EXIT), LEVERAGE)
-        got = self._decoded(body, _Leverage).leverage
-        config = await self._get(SYMBOL_CONFIG, list[SymbolConfig], {"symbol": symbol})
-        kept = next((one for one in config if one.symbol == symbol), None)
-        if got != leverage or kept is None or kept.marginType != "ISOLATED" or kept.leverage != leverage:
-            raise Refused(f"{symbol}: isolated margin with leverage {leverage} was asked for, the venue keeps {kept}")
+        answer = await self._link.rest.exchange("POST", LEVERAGE, wanted, True, Urgency.EXIT)
+        self._link.rest.judged(answer, LEVERAGE)
+        kept = await self._kept(symbol)
+        if kept.leverage != leverage:
+            raise Refused(f"{symbol}: leverage {leverage} was asked for, the venue keeps {kept.leverage}")
+
+    async def _kept(self, symbol: str) -> SymbolConfig:
+        found = await self._get(SYMBOL_CONFIG, list[SymbolConfig], {"symbol": symbol})
+        for one in found:
+            if one.symbol == symbol:
+                return one
+        raise Retryable(f"{symbol}: the venue says nothing about its margin and leverage")
 
     async def _get(self, call: Call, shape: type[T], params: dict[str, Value] | None = None) -> T:
         return self._decoded(await self._link.rest.get(call, params, True, Urgency.EXIT), shape)
