@@ -1,12 +1,15 @@
 """The control endpoint: faults on request, the replay's hand brake, balances. No exchange has one.
 
 ``GET /``: state and the table of faults. ``POST /faults`` a `Fault`; ``DELETE /faults`` disarms all.
-``POST /advance {"events": n}`` plays on by hand. ``POST /deposit {"account", "asset", "amount"}``, and whatever
-else a venue's site offers as a command. A `venue` in the body names the venue; without it the first one is meant.
+``POST /advance {"events": n}`` plays on by hand; ``POST /play {"speed": x}`` starts what stood still (speed 0) and
+answers which moment of the market is when on the wire, as the state does from then on. ``POST /deposit {"account",
+"asset", "amount"}``, and whatever else a venue's site offers as a command. A `venue` in the body names the venue;
+without it the first one is meant.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -25,6 +28,12 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
     """How many events to play."""
 
     events: int
+
+
+class Play(msgspec.Struct, forbid_unknown_fields=True):
+    """How fast, in market seconds per wall second."""
+
+    speed: float
 
 
 class Deposit(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,6 +57,7 @@ class Control:
     def __init__(self, sites: Mapping[str, Site], replay: Replay) -> None:
         self._sites = sites
         self._replay = replay
+        self._playing: asyncio.Task[None] | None = None
 
     def app(self) -> web.Application:
         """The endpoint as an aiohttp application."""
@@ -56,6 +66,7 @@ class Control:
         app.router.add_post("/faults", self._fault)
         app.router.add_delete("/faults", self._clear)
         app.router.add_post("/advance", self._advance)
+        app.router.add_post("/play", self._play)
         app.router.add_post("/{command}", self._command)
         return app
 
@@ -72,6 +83,7 @@ class Control:
                 "played": self._replay.played,
                 "total": self._replay.total,
                 "is_over": self._replay.is_over,
+                "playing": self._replay.playing and self._replay.playing._asdict(),
                 "armed": [fault for site in self._sites.values() for fault in site.stage.faults.armed],
                 "faults": table,
             }
@@ -99,6 +111,18 @@ class Control:
         while played < wanted and not self._replay.is_over:
             played += self._replay.advance(events=wanted - played)
         return _json({"played": played})
+
+    async def _play(self, request: web.Request) -> web.Response:
+        speed = msgspec.json.decode(await request.read(), type=Play).speed
+        if self._replay.speed or self._replay.is_over:
+            raise BadInput("the market plays already, or is over; start the sandbox with speed 0 to hold it back")
+        if not 0 < speed <= 1e6:
+            raise BadInput(f"speed = {speed} must lie above 0 and up to 1e6")
+        self._replay.speed = speed
+        self._playing = asyncio.create_task(self._replay.run())
+        while self._replay.playing is None:
+            await asyncio.sleep(0)
+        return _json(self._replay.playing._asdict())
 
     async def _command(self, request: web.Request) -> web.Response:
         body, name = await request.read(), request.match_info["command"]

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.contracts.errors import BadInput
 from engine.markets.market import Market
+from engine.markets.retimed import Played
 from engine.sandbox.site import Hall
 
 TURN_S: Final = 0.001
@@ -29,6 +30,7 @@ class Replay:
         if not 0 <= speed <= 1e6 or not 0 <= history_s <= 1e8:
             raise BadInput(f"speed = {speed} must lie in 0..1e6, history_s = {history_s} in 0..1e8")
         self.speed = speed
+        self.playing: Played | None = None
         self.played = 0
         self.total = market.events
         self._hall = hall
@@ -78,12 +80,13 @@ class Replay:
             self._hall.play(part, now_ms - (start_ns - stamp) // 1_000_000)
 
     async def run(self) -> None:
-        """Play on until the market is over."""
+        """Play on until the market is over. `playing` then says which moment of it was when on the wire."""
         if self.is_over or self.speed == 0:
             return
         if self._at >= len(self._block):
             self._block, self._at = next(self._blocks), 0
         origin_ns, started = self.next_ns, time.monotonic_ns()
+        self.playing = Played(origin_ns, time.time_ns(), self.speed)
         while not self.is_over:
             until = origin_ns + round((time.monotonic_ns() - started) * self.speed)
             played = self.advance(until_ns=until)
