@@ -38,6 +38,7 @@ from engine.runtime.showing import Showing
 from engine.venues.port import Execution, Notice, Venue
 
 LOAD_S: Final = 30.0
+ASK_AGAIN_S: Final = 2.0
 HISTORY_S: Final = 20.0
 RESTART_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -65,12 +66,12 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
 class Service:
     """Made by `start`. `engine` is the loop, `showing` what people see, `run_dir` where it is written."""
 
-    def __init__(self, plan: LivePlan, core: state.Core, run_dir: Path, manifest: Manifest) -> None:
+    def __init__(self, plan: LivePlan, core: state.Core, run_dir: Path, manifest: Manifest, log: Progress) -> None:
         self.plan = plan
         self.core = core
         self.run_dir = run_dir
         self.manifest = manifest
-        self.showing = Showing(plan.world, list(plan.strategies), [venue for venue, _ in plan.venues])
+        self.showing = Showing(plan.world, list(plan.strategies), [venue for venue, _ in plan.venues], log)
         self._journal = JournalWriter(run_dir)
         by_name = {venue.name: venue for venue, _ in plan.venues}
         self._routes: list[Execution] = [by_name[one.venue].execution for one in core.instruments]
@@ -204,7 +205,7 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
     except OSError as error:
         raise Fatal(f"cannot make {run_dir}: {error.strerror}; set KEEL_HOME to a folder that can be written") from None
     manifests.write(run_dir, manifest)
-    service = Service(plan, core, run_dir, manifest)
+    service = Service(plan, core, run_dir, manifest, progress)
     for (venue, _), found in zip(plan.venues, facts, strict=True):
         for note in found.notes:
             service.showing.notice(Notice(venue.name, "rules", note))
@@ -214,11 +215,18 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
 
 
 async def _load(venue: Venue, symbols: Sequence[str]) -> list[Instrument]:
+    """The venue's rules, asked for until it answers. Raises Retryable after `LOAD_S`."""
+    why = "no answer"
     try:
         async with asyncio.timeout(LOAD_S):
-            return await venue.market.load(symbols)
+            while True:
+                try:
+                    return await venue.market.load(symbols)
+                except Retryable as error:
+                    why = str(error)
+                    await asyncio.sleep(ASK_AGAIN_S)
     except TimeoutError:
-        raise Retryable(f"{venue.name} did not answer within {LOAD_S:g} s; is it reachable from here?") from None
+        raise Retryable(f"{venue.name} cannot be loaded for {LOAD_S:g} s now: {why}") from None
 
 
 async def _check_cash(venue: Venue, usd: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from engine.contracts import reasons
@@ -25,7 +25,10 @@ SHOWN: Final = (PLACE, CANCEL, REFUSED, ORDER_REJECT, FILL)
 class Showing:
     """Fills the live view from the engine, four times a second; `notices` keeps the last things told to people."""
 
-    def __init__(self, mode: str, strategies: Sequence[str], venues: Sequence[Venue]) -> None:
+    def __init__(
+        self, mode: str, strategies: Sequence[str], venues: Sequence[Venue], log: Callable[[str], None]
+    ) -> None:
+        self._log = log
         self._mode = mode
         self._strategies = ", ".join(strategies)
         self._venues = venues
@@ -53,14 +56,16 @@ class Showing:
             entries = engine.journalled.popleft()
             for record in entries["record"][_shown(entries["record"]["kind"])]:
                 self._row(engine.core, record, view)
-        if view is None:
-            self._told.clear()
-            return
         while self._told:
             stamp, one = self._told.popleft()
+            self._log(f"{one.venue} {one.kind}: {one.text}")
+            if view is None:
+                continue
             name = "" if one.instrument is None else coreview.name_of(engine.core, one.instrument)
             row = NoticeRow(ts_ns=stamp, venue=one.venue, kind=one.kind, text=one.text, instrument=name)
             view.add("notices", cell(row))
+        if view is None:
+            return
         view.put("positions", cells(coreview.positions(engine.core)))
         view.put("orders", cells(coreview.orders(engine.core)))
         view.put("equity", cells({ACCOUNT: coreview.account(engine.core), ENGINE: self._about(engine)}))

@@ -1,7 +1,7 @@
 """The recorded market, played to the exchange against the wall clock.
 
-The first `history_s` seconds of it are played before the start, dated back from it, so that candles and trades
-are there when the first client asks. At `speed` 0 nothing moves by itself: `advance` is the clock.
+The first `history_s` seconds of it are played before the start, dated back from it at the same speed, so that candles
+and trades are there when the first client asks. At `speed` 0 nothing moves by itself: `advance` is the clock.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts.errors import BadInput
-from engine.markets.market import Market
 from engine.markets.retimed import Played
-from engine.sandbox.site import Hall
+from engine.sandbox.site import Hall, Playable
 
 TURN_S: Final = 0.001
 MOST_AT_ONCE: Final = 512
@@ -26,7 +25,7 @@ SECOND_NS: Final = 1_000_000_000
 class Replay:
     """Plays `market` in `hall`. `speed` is market seconds per wall second (0: only when asked)."""
 
-    def __init__(self, market: Market, hall: Hall, speed: float, history_s: float) -> None:
+    def __init__(self, market: Playable, hall: Hall, speed: float, history_s: float) -> None:
         if not 0 <= speed <= 1e6 or not 0 <= history_s <= 1e8:
             raise BadInput(f"speed = {speed} must lie in 0..1e6, history_s = {history_s} in 0..1e8")
         self.speed = speed
@@ -77,7 +76,7 @@ class Replay:
                 break
             stamp = self.next_ns
             part = self._take(0, min(stamp // SECOND_NS * SECOND_NS + SECOND_NS - 1, start_ns))
-            self._hall.play(part, now_ms - (start_ns - stamp) // 1_000_000)
+            self._hall.play(part, now_ms - round((start_ns - stamp) / ((self.speed or 1.0) * 1e6)))
 
     async def run(self) -> None:
         """Play on until the market is over. `playing` then says which moment of it was when on the wire."""

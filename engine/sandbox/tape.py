@@ -13,7 +13,9 @@ from engine.contracts.errors import BadInput
 from engine.contracts.instruments import E8, Instrument
 
 KEPT_TRADES: Final = 5000
+SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
+KEPT_SECONDS: Final = 20_000
 MOST_TICKS: Final = 10**10
 """Highest price an order may carry, in ticks: keeps every product of the venue inside 64 bits."""
 
@@ -31,7 +33,7 @@ class Trade:
 
 @dataclass(slots=True)
 class Bar:
-    """One minute. Prices in ticks, amounts in lots and 1e-8 quote units; ids are -1 where nothing traded."""
+    """One minute or second. Prices in ticks, amounts in lots and 1e-8 quote units; ids are -1 where nothing traded."""
 
     open_ms: int
     open: int
@@ -81,7 +83,8 @@ class Tape:
     last_lots: int = 0
     next_trade_id: int = 1
     trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=KEPT_TRADES))
-    bars: list[Bar] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)  # minutes, since the history began
+    seconds: list[Bar] = field(default_factory=list)  # the latest `KEPT_SECONDS` at least
 
     def __post_init__(self) -> None:
         one = self.instrument
@@ -91,56 +94,62 @@ class Tape:
             raise BadInput(f"{one.symbol}: a tick or a lot is finer than 1e-8; leave the symbol out")
         self._value_num, self._value_den = one.tick_lot_e8.as_integer_ratio()
 
-    def quote(self, bid: int, bid_lots: int, ask: int, ask_lots: int, time_ms: int) -> bool:
-        """A new best bid and ask; False where it is none (crossed, empty)."""
+    def quote(self, bid: int, bid_lots: int, ask: int, ask_lots: int, time_ms: int, recorded_id: int = 0) -> bool:
+        """A new best bid and ask; False where it is none (crossed, empty). Its number is the recorded one where
+        that is a later one."""
         if not 0 < bid < ask or bid_lots < 0 or ask_lots < 0:
             return False
         self.bid_ticks, self.bid_lots, self.ask_ticks, self.ask_lots = bid, bid_lots, ask, ask_lots
-        self.update_id += 1
+        self.update_id = max(self.update_id + 1, recorded_id)
         if self.next_trade_id == 1:  # only quotes so far: the mid stands in for the last price
             self.last_ticks = (bid + ask) >> 1
-            self._bar(time_ms, self.last_ticks)
+            self._bars_at(time_ms, self.last_ticks)
         return True
 
-    def trade(self, ticks: int, lots: int, side: int, time_ms: int) -> Trade | None:
-        """A public trade; a `side` of 0 is guessed from the price's move."""
+    def trade(self, ticks: int, lots: int, side: int, time_ms: int, recorded_id: int = 0) -> Trade | None:
+        """A public trade; a `side` of 0 is guessed from the price's move. Numbered like quotes."""
         if ticks <= 0 or lots <= 0:
             return None
         seller = side < 0 if side else ticks < self.last_ticks
-        one = Trade(self.next_trade_id, ticks, lots, time_ms, seller)
-        self.next_trade_id += 1
+        one = Trade(max(self.next_trade_id, recorded_id), ticks, lots, time_ms, seller)
+        self.next_trade_id = one.trade_id + 1
         self.last_ticks, self.last_lots = ticks, lots
         self.trades.append(one)
-        bar = self._bar(time_ms, ticks)
         value = self.value_e8(ticks, lots)
-        bar.lots += lots
-        bar.quote_e8 += value
-        bar.count += 1
-        if not seller:
-            bar.taker_lots += lots
-            bar.taker_quote_e8 += value
-        bar.first_id = one.trade_id if bar.first_id < 0 else bar.first_id
-        bar.last_id = one.trade_id
+        for bar in self._bars_at(time_ms, ticks):
+            bar.lots += lots
+            bar.quote_e8 += value
+            bar.count += 1
+            if not seller:
+                bar.taker_lots += lots
+                bar.taker_quote_e8 += value
+            bar.first_id = one.trade_id if bar.first_id < 0 else bar.first_id
+            bar.last_id = one.trade_id
         return one
 
-    def _bar(self, time_ms: int, ticks: int) -> Bar:
-        """The minute's bar, widened to the price; minutes without a price before it repeat the last close."""
-        self.fill_minutes(time_ms)
-        bar = self.bars[-1] if self.bars else None
+    def _bars_at(self, time_ms: int, ticks: int) -> tuple[Bar, Bar]:
+        """The minute's and the second's bar, widened to the price."""
+        return self._widened(self.bars, MINUTE_MS, time_ms, ticks), self._widened(
+            self.seconds, SECOND_MS, time_ms, ticks
+        )
+
+    def _widened(self, bars: list[Bar], length_ms: int, time_ms: int, ticks: int) -> Bar:
+        fill(bars, length_ms, time_ms)
+        bar = bars[-1] if bars else None
         if bar is None:
-            bar = Bar(time_ms // MINUTE_MS * MINUTE_MS, ticks, ticks, ticks, ticks)
-            self.bars.append(bar)
-        elif bar.count == 0 and self.next_trade_id > 1:  # only stood in for: the first trade opens the minute
+            bar = Bar(time_ms // length_ms * length_ms, ticks, ticks, ticks, ticks)
+            bars.append(bar)
+        elif bar.count == 0 and self.next_trade_id > 1:  # only stood in for: the first trade opens the bar
             bar.open = bar.high = bar.low = ticks
         bar.high, bar.low, bar.close = max(bar.high, ticks), min(bar.low, ticks), ticks
         return bar
 
     def fill_minutes(self, time_ms: int) -> None:
-        """Open the bars up to this time at the last close, as the exchange does in minutes without trades."""
-        minute = time_ms // MINUTE_MS * MINUTE_MS
-        while self.bars and self.bars[-1].open_ms < minute:
-            last = self.bars[-1]
-            self.bars.append(Bar(last.open_ms + MINUTE_MS, last.close, last.close, last.close, last.close))
+        """Open the bars up to this time at the last close, as the exchange does where nothing trades."""
+        fill(self.bars, MINUTE_MS, time_ms)
+        fill(self.seconds, SECOND_MS, time_ms)
+        if len(self.seconds) > 2 * KEPT_SECONDS:
+            del self.seconds[:-KEPT_SECONDS]
 
     def value_e8(self, ticks: int, lots: int) -> int:
         """Value in 1e-8 quote units, rounded down where it is finer."""
@@ -165,6 +174,14 @@ class Tape:
     def quantity(self, lots: int) -> str:
         """Quantity as the exchange writes it: eight decimals."""
         return text_e8(lots * self.lot_e8)
+
+
+def fill(bars: list[Bar], length_ms: int, time_ms: int) -> None:
+    """Bars up to this time; those without a price of their own repeat the last close."""
+    start = time_ms // length_ms * length_ms
+    while bars and bars[-1].open_ms < start:
+        last = bars[-1]
+        bars.append(Bar(last.open_ms + length_ms, last.close, last.close, last.close, last.close))
 
 
 def text_e8(amount: int) -> str:

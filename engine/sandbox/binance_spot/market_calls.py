@@ -10,14 +10,15 @@ from engine.sandbox.binance_spot.catalogue import chosen
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters, needed
 from engine.sandbox.show import Show
-from engine.sandbox.tape import MINUTE_MS, Bar, Tape, Trade, text_e8
+from engine.sandbox.tape import MINUTE_MS, SECOND_MS, Bar, Tape, Trade, text_e8
 
 Json = Any
 DAY_MS: Final = 86_400_000
-# interval: minutes; weeks begin on Monday, months on their first
+SECONDS: Final = "1s"
+# interval: minutes; weeks begin on Monday, months on their first; seconds are kept apart
 INTERVALS: Final[dict[str, int]] = {
     "1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "6h": 360, "8h": 480,
-    "12h": 720, "1d": 1440, "3d": 4320, "1w": 10080, "1M": 0,
+    "12h": 720, "1d": 1440, "3d": 4320, "1w": 10080, "1M": 0, SECONDS: 0,
 }  # fmt: skip
 _MONDAY_MS: Final = 4 * DAY_MS
 
@@ -106,13 +107,13 @@ def agg_trade(tape: Tape, one: Trade) -> dict[str, Any]:
 
 
 def klines(exchange: Show, p: Parameters) -> Json:
-    """GET klines: made of the minutes since the history began."""
+    """GET klines: made of the minutes since the history began, or the latest seconds."""
     tape, limit = p.tape(exchange.by_name), p.limit(500, 1000)
     interval = needed(p.word("interval", INTERVALS), "interval")
     start, end = p.integer("startTime"), p.integer("endTime")
     tape.fill_minutes(exchange.clock.now_ms())
     found = [
-        bar for bar in grouped(tape.bars, interval)
+        bar for bar in (tape.seconds if interval == SECONDS else grouped(tape.bars, interval))
         if (start or 0) <= bar.open_ms and (end is None or bar.open_ms <= end)
     ]  # fmt: skip
     found = found[:limit] if start is not None else found[-limit:]
@@ -121,6 +122,8 @@ def klines(exchange: Show, p: Parameters) -> Json:
 
 def opening_ms(time_ms: int, interval: str) -> int:
     """When the candle that holds this time began."""
+    if interval == SECONDS:
+        return time_ms // SECOND_MS * SECOND_MS
     if interval == "1M":
         day = datetime.fromtimestamp(time_ms // 1000, UTC)
         return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()) * 1000
@@ -131,6 +134,8 @@ def opening_ms(time_ms: int, interval: str) -> int:
 
 def closing_ms(open_ms: int, interval: str) -> int:
     """The last millisecond of the candle that began then."""
+    if interval == SECONDS:
+        return open_ms + SECOND_MS - 1
     if interval == "1M":
         return opening_ms(open_ms + 32 * DAY_MS, interval) - 1
     return open_ms + INTERVALS[interval] * MINUTE_MS - 1

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.sandbox.binance_spot.market_calls import (
     INTERVALS,
+    SECONDS,
     book,
     closing_ms,
     day,
@@ -124,10 +125,11 @@ def kline(exchange: Show, tape: Tape, interval: str) -> Pulse:
     def pulse() -> str | None:
         nonlocal told
         tape.fill_minutes(exchange.clock.now_ms())
-        if not tape.bars:
+        every, kept = (tape.seconds, 5) if interval == SECONDS else (tape.bars, _minutes(interval))
+        if not every:
             return None
-        since = opening_ms(_since(tape, told), interval)
-        bars = [bar for bar in tape.bars[-_minutes(interval) :] if bar.open_ms >= since]
+        since = opening_ms(_since(every, told), interval)
+        bars = [bar for bar in every[-kept:] if bar.open_ms >= since]
         candles = grouped(bars, interval)
         one = candles[0]
         is_over = len(candles) > 1
@@ -148,8 +150,8 @@ def _minutes(interval: str) -> int:
     return 2 * (INTERVALS[interval] or 31 * 1440)
 
 
-def _since(tape: Tape, told: tuple[int, int, int] | None) -> int:
-    return tape.bars[-1].open_ms if told is None else told[0]
+def _since(bars: list[Bar], told: tuple[int, int, int] | None) -> int:
+    return bars[-1].open_ms if told is None else told[0]
 
 
 def _kline(exchange: Show, tape: Tape, bar: Bar, interval: str, is_over: bool) -> dict[str, Any]:

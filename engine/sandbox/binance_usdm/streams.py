@@ -133,7 +133,7 @@ def market_streams(futures: Futures) -> MarketStreams:
             return Timed(second, spot.mini_ticker(futures, tape))
         if kind == "ticker":
             return Timed(second, ticker(futures, tape))
-        if (candle := _KLINE.match(kind)) and candle[1] in spot.INTERVALS:
+        if (candle := _KLINE.match(kind)) and candle[1] in spot.INTERVALS and candle[1] != "1s":
             return Timed(second // 4, spot.kline(futures, tape, candle[1]))
         if mark := _MARK.match(kind):
             return Timed(second if mark[1] else 3 * second, _once(lambda: mark_price(futures, tape)))
