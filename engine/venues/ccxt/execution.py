@@ -163,6 +163,7 @@ class CcxtExecution:
         text = failure.text if failure is not None else str(error)
         was_up = self._is_up.is_set()
         self._is_up.clear()
+        self._session.forget_login()
         self._reconnects += was_up
         if failure is not None and failure.reaction is Fatal:
             self._is_dead_key = True
@@ -366,6 +367,8 @@ class CcxtExecution:
         for book in self._books(sent):
             params = book | ({"clientOrderId": self._reports.text(sent.client_id)} if facts.ids == "client" else {})
             last = await self._session.attempt(urgency, "cancel_order", sent.venue_id, sent.listing.symbol, params)
+            if isinstance(last, Failure) and last.reason == facts.gone:
+                last = last._replace(reason=reasons.UNKNOWN_ORDER)
             if not isinstance(last, Failure) or last.reason != reasons.UNKNOWN_ORDER:
                 return last
         return last

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from engine.contracts.reasons import BAD_REQUEST, UNKNOWN_ORDER
+
 
 class Facts(NamedTuple):
     """One exchange. Addresses are patterns over the `urls` of `open_ccxt`; their keys are paths into ccxt's urls."""
@@ -28,6 +30,7 @@ class Facts(NamedTuple):
     is_priced_market: bool = False  # a market order is sent as limit IOC at its worst price
     trades_of_order: str = ""  # parameter of fetch_my_trades that narrows it to one order
     has_trade_stream: bool = True
+    gone: int = UNKNOWN_ORDER  # the reason a cancel of an order that is over comes back with
     ready: Literal["authenticate", "snapshot"] = "authenticate"  # how the user stream shows that it stands
     forced: tuple[str, ...] = ()  # client ids of orders by which the venue closes positions
     # market
@@ -78,7 +81,7 @@ EXCHANGES: Final[dict[str, Facts]] = {
         addresses={"rest": "{rest}", "ws": "{ws}"},
         testnet="",  # X8: Coinbase's own is a static mock
         id_param="client_order_id", ids="venue", longest_id=128, has_stops=False,  # X9
-        is_priced_market=True, trades_of_order="order_id", has_trade_stream=False, ready="snapshot",
+        is_priced_market=True, trades_of_order="order_id", has_trade_stream=False, ready="snapshot", gone=BAD_REQUEST,
         quotes="book", fees="all", rights="coinbase",
         limiter_venue="coinbase", budget="coinbase.private",
     ),

@@ -58,6 +58,21 @@ CLASSES: Final[tuple[tuple[type[ccxt.BaseError], Verdict], ...]] = (
     (ccxt.BaseError, Verdict(reasons.VENUE_REFUSED, Unknown)),
 )
 
+TEXTS: Final[tuple[tuple[str, int], ...]] = (
+    ("POST_ONLY", reasons.WOULD_TAKE),
+    ("QUOTE_SIZE_TOO_SMALL", reasons.MIN_NOTIONAL),
+    ("SIZE_TOO_SMALL", reasons.LOT_SIZE),
+    ("SIZE_TOO_LARGE", reasons.LOT_SIZE),
+    ("SIZE_PRECISION", reasons.LOT_SIZE),
+    ("PRICE_PRECISION", reasons.PRICE_FILTER),
+    ("TOO_FAR_FROM_MARKET", reasons.PERCENT_PRICE),
+    ("PRICE_TOO_LARGE", reasons.PERCENT_PRICE),
+    ("INSUFFICIENT_FUND", reasons.INSUFFICIENT_BALANCE),
+    ("NO_LIQUIDITY", reasons.NO_LIQUIDITY),
+    ("LAST_TRADE_PRICE", reasons.WOULD_TRIGGER),
+)
+"""Words of Coinbase, where the class says too little, capitals as written; first wins. Binance's follow after."""
+
 _CODE: Final = re.compile(r'"code"\s*:\s*(-[0-9]{4,5})')
 _QUERY: Final = re.compile(r"(https?|wss?)://([^\s?]*)\S*")
 _SECRETS: Final = re.compile(r"(?i)(signature|apikey|listenkey|authorization|secret)\W{1,4}\S+")
@@ -78,9 +93,10 @@ class Failure(NamedTuple):
         return Refused(self.text)
 
 
-def failure_of(error: ccxt.BaseError, codes: str) -> Failure:
-    """What an error of ccxt means. `codes` is "binance" where Binance's error codes decide."""
-    text = str(error)
+def failure_of(error: ccxt.BaseError, codes: str, body: str = "") -> Failure:
+    """What an error of ccxt means. `codes` is "binance" where Binance's error codes decide; `body` is the answer it
+    was made of, because ccxt does not always keep the reason."""
+    text = str(error) or body
     if isinstance(error.__cause__, aiohttp.ClientConnectorError):
         return Failure(reasons.VENUE_REFUSED, Retryable, spoken(text) + ": it cannot be reached; check the network")
     found = _CODE.search(text) if codes == "binance" else None
@@ -88,7 +104,8 @@ def failure_of(error: ccxt.BaseError, codes: str) -> Failure:
         reason, reaction = verdict(0, int(found[1]), text)
         return Failure(reason, reaction, spoken(text))
     reason, reaction = next(row for kind, row in CLASSES if isinstance(error, kind))
-    return Failure(reason or reason_of_text(text), reaction, spoken(text))
+    told = next((why for part, why in TEXTS if part in text or part in body), 0)
+    return Failure(reason or told or reason_of_text(text), reaction, spoken(text))
 
 
 def spoken(text: str) -> str:

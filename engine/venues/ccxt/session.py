@@ -38,6 +38,7 @@ RECV_WINDOW_MS: Final = 5_000
 _CLOCK_SAMPLES: Final = 3
 _INDIGESTION: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, ccxt.BaseError)
 _URGENCY: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.MARKET_DATA)
+_BODY: ContextVar[str] = ContextVar("body", default="")
 _SILENT: Final = logging.getLogger("engine.venues.ccxt.client")
 _SILENT.disabled = True
 
@@ -74,10 +75,11 @@ class Session:
     async def attempt(self, urgency: Urgency, method: str, *args: Any) -> Any:
         """A call of ccxt: its result, or a `Failure`."""
         token = _URGENCY.set(urgency)
+        _BODY.set("")
         try:
             return await getattr(self.exchange, method)(*args)
         except ccxt.BaseError as error:
-            return failure_of(error, self.facts.codes)
+            return failure_of(error, self.facts.codes, _BODY.get())
         except KeelError as error:  # the limiter: it was not sent
             return Failure(reasons.RATE_LIMITED, Retryable, str(error))
         except (*_INDIGESTION, OSError) as error:
@@ -120,6 +122,7 @@ class Session:
     def _respond(
         self, code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *sent: Any
     ) -> Any:
+        _BODY.set(body)
         if self._limiter is not None and self.facts.limiter_venue:
             self.spawn(self._limiter.observe(self.facts.limiter_venue, dict(headers), code))
         return self._response(code, reason, url, method, headers, body, *sent)
@@ -160,8 +163,15 @@ class Session:
 
     async def settle(self) -> None:
         """Wait until every socket asked for stands. Raises ccxt's errors."""
-        for client in list(self.exchange.clients.values()):
-            await asyncio.shield(client.connected)
+        for url, client in list(self.exchange.clients.items()):
+            if "://" in url:  # ccxt keeps other things among its sockets too
+                await asyncio.shield(client.connected)
+
+    def forget_login(self) -> None:
+        """Have listen keys asked for anew with the next login: the old one may be what ended the stream."""
+        for option in self.exchange.options.values():
+            if isinstance(option, dict) and option.get("listenKey"):
+                option["lastAuthenticatedTime"] = 0
 
     def health(self) -> list[StreamHealth]:
         """Every address heard so far."""
