@@ -77,7 +77,7 @@ def change(
     if read_running(in_force.home) is not None:
         from engine.cli.control import send
 
-        told = send(in_force, "set", why, wait, key=key, value=value)
+        told = send(in_force, "set", why, wait, before, key=key, value=value)
         told["kept"] = f"until the engine ends; to keep it: [{'.'.join(tables)}] {name} = {value:g} in keel.toml"
     else:
         told = _write(in_force, ".".join(tables), name, value, before, why.strip())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from engine.cli.terminal import JsonOption, print_json, say
-from engine.contracts.errors import Refused, Retryable
+from engine.contracts.errors import KeelError, Refused, Retryable
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -100,8 +100,9 @@ def running_engine(settings: Settings) -> Iterator[tuple[Running, LiveRedis]]:
         ) from None
 
 
-def send(settings: Settings, word: str, why: str, wait_s: float, **more: Any) -> dict[str, Any]:
-    """Hand a command over and await its answer. Raises Refused with the engine's reason, Retryable, TimeoutError."""
+def send(settings: Settings, word: str, why: str, wait_s: float, before: Any = None, **more: Any) -> dict[str, Any]:
+    """Hand a command over, await its answer, and write who and why into the audit. `more`: the fields of `set`;
+    `before`: the value that changes. Raises Refused with the engine's reason, Retryable, TimeoutError."""
     from engine.store import control
 
     with running_engine(settings) as (running, live):
@@ -115,7 +116,30 @@ def send(settings: Settings, word: str, why: str, wait_s: float, **more: Any) ->
         )
     if not answer.accepted:
         raise Refused(f"run {running.run} refused: {answer.message}")
-    return {"run": running.run, "command": word, "id": command.id, "accepted": True, "message": answer.message}
+    audited = _audit(settings, running.run, command, word, before, more)
+    told = {"run": running.run, "command": word, "id": command.id, "accepted": True, "message": answer.message}
+    return {**told, "audited": audited}
+
+
+def _audit(settings: Settings, run: str, command: AnyCommand, word: str, before: Any, more: dict[str, Any]) -> bool:
+    """Who said it and why, once the engine carried it out: its journal knows only what was said. False, and told,
+    where PostgreSQL is away: an emergency does not wait for a database."""
+    from engine import bootstrap
+    from engine.store import audit
+
+    note = audit.Change(
+        who=command.who, what=f"operator.{word}", why=command.why, key=f"{run}:command:{command.id}",
+        before={"of": more["key"], "value": before} if more else None,
+        after={"of": more["key"], "value": more["value"]} if more else None,
+        evidence={"run": run, "command": command.id, "sent_ns": command.ts_ns},
+    )  # fmt: skip
+    try:
+        with bootstrap.open_store(settings) as store:
+            audit.append(store, [note])
+    except KeelError as error:
+        say(f"done, but your reason is not in the audit: {error}")
+        return False
+    return True
 
 
 def _command(word: str, command_id: str, why: str, more: dict[str, Any]) -> AnyCommand:

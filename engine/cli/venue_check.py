@@ -41,7 +41,7 @@ async def examine_venue(
     at = f"key {plan.name}"
     try:
         async with _open(plan, key, opened) as venue:
-            if plan.symbols:
+            if checks[0].ok:
                 await venue.market.load(plan.symbols)
             return [*checks, _judged(at, key, await venue.account.check())]
     except Retryable as error:
@@ -116,13 +116,9 @@ async def _market(plan: VenuePlan, opened: Opened) -> Check:
 
 def _judged(at: str, key: StoredKey, facts: AccountFacts) -> Check:
     bound = {True: "bound to addresses", False: "bound to no address", None: "addresses not told"}[facts.is_ip_bound]
-    rights = f"{'may trade' if facts.can_trade else 'may NOT trade'}, " + (
-        "may WITHDRAW"
-        if facts.can_withdraw
-        else "may not withdraw"
-        if facts.is_ip_bound is not None
-        else "rights not told"
-    )
+    untold = any("withdraw" in note for note in facts.notes)  # where the venue does not say, the note asks to look
+    withdraws = "may WITHDRAW" if facts.can_withdraw else "rights not told" if untold else "may not withdraw"
+    rights = f"{'may trade' if facts.can_trade else 'may NOT trade'}, {withdraws}"
     found = f"{key.name} ({key.hint}) accepted: {rights}, {bound}"
     if facts.fees:
         found += f", {_fees(list(facts.fees.values()))}"

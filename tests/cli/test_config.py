@@ -111,7 +111,11 @@ def test_with_an_engine_running_the_change_goes_to_it(tmp_path: Path) -> None:
         stop(process)
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    assert (told["run"], told["accepted"]) == (RUN, True)
+    assert (told["run"], told["accepted"], told["audited"]) == (RUN, True, True)
+    with database.connect(None, tmp_path / ".keel") as store, store.begin() as connection:
+        [row] = connection.exec_driver_sql("SELECT who, what, why, before, after, evidence FROM audit").all()
+    assert (row.what, row.why, row.evidence["run"]) == ("operator.set", "a test", RUN)
+    assert (row.before["value"], row.after) == (10.0, {"of": "limits.trade_loss_usd", "value": 5.0})
     assert "[limits] trade_loss_usd = 5" in told["kept"]
     assert unknown.exit_code == 2 and "--why" in unknown.stderr
     assert not (tmp_path / "keel.toml").exists()

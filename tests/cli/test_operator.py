@@ -19,6 +19,7 @@ from engine.store.running import FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "20250101-000000-paper"
+NO_POSTGRES = {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d"}  # an operator's word is carried out all the same
 Engine = subprocess.Popen[str]
 
 
@@ -27,7 +28,8 @@ def call(home: Path, *args: str, given: str = "") -> Result:
     before = Path.cwd()
     os.chdir(home.parent)
     try:
-        return CliRunner().invoke(app, list(args), input=given, env=kept | {"KEEL_HOME": str(home), "COLUMNS": "160"})
+        variables = NO_POSTGRES | {"KEEL_HOME": str(home), "COLUMNS": "160"}
+        return CliRunner().invoke(app, list(args), input=given, env=kept | variables)
     finally:
         os.chdir(before)
 
@@ -108,6 +110,7 @@ def test_a_word_reaches_the_engine_and_its_answer_comes_back(
     answer = json.loads(done.stdout)
     assert (answer["command"], answer["accepted"], answer["run"]) == (word, True, RUN)
     assert state in answer["message"]
+    assert answer["audited"] is False and "not in the audit" in done.stderr
     plain = call(home, word, "--why", "a test", *options)
     assert state in plain.stdout
 
