@@ -16,7 +16,9 @@ def sandbox(
     raw: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Recorded Binance messages instead.")] = None,
     symbols: Annotated[str, typer.Option(help="Pairs, by commas; BTC/USDT:USDT is a perpetual. Empty: all.")] = "",
     speed: Annotated[float, typer.Option(min=0, help="Market seconds per second; 0: by hand through control.")] = 1.0,
-    history: Annotated[float, typer.Option(min=0, help="Market seconds that are over when it starts.")] = 600.0,
+    history: Annotated[
+        float | None, typer.Option(min=0, help="Market seconds that are over when it starts (600; 0 with --raw).")
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65500, help="First of several ports on 127.0.0.1; 0: free.")] = 0,
     accounts: Annotated[int, typer.Option(min=1, max=100, help="How many accounts.")] = 1,
     cash: Annotated[float, typer.Option(help="Quote asset each account starts with.")] = 10_000.0,
@@ -34,8 +36,9 @@ def sandbox(
     from engine.sandbox.server import Sandbox, SandboxOptions, serve
 
     options = SandboxOptions(
-        data=tuple(data or ()), raw=tuple(raw or ()), symbols=tuple(s.strip() for s in symbols.split(",") if s.strip()), speed=speed,
-        history_s=history, port=port, accounts=accounts, cash=cash, seed=seed, minutes=minutes,
+        data=tuple(data or ()), raw=tuple(raw or ()),
+        symbols=tuple(s.strip() for s in symbols.split(",") if s.strip()), speed=speed,
+        history_s=history if history is not None else 0.0 if raw else 600.0, port=port, accounts=accounts, cash=cash, seed=seed, minutes=minutes,
     )  # fmt: skip
     if not (options.data or options.raw):
         say("no data given: a synthetic market that never existed is played")

@@ -12,15 +12,16 @@ from typing import Any, Final
 from aiohttp import web
 
 from engine.contracts.errors import BadInput, Retryable
-from engine.markets.market import Market, open_market
+from engine.markets.market import open_market
 from engine.markets.synthetic import synthesize_ticks
 from engine.sandbox.binance_spot.site import open_binance_spot
 from engine.sandbox.binance_usdm.site import open_binance_usdm
 from engine.sandbox.coinbase.site import is_listed as is_coinbase
 from engine.sandbox.coinbase.site import open_coinbase
 from engine.sandbox.control import Control
+from engine.sandbox.recorded import open_raw
 from engine.sandbox.replay import Replay
-from engine.sandbox.site import Hall, Opening, Venue, open_sites
+from engine.sandbox.site import Hall, Opening, Playable, Venue, open_sites
 
 HOST: Final = "127.0.0.1"
 SYNTHETIC_SYMBOLS: Final = (
@@ -38,10 +39,11 @@ VENUES: Final[tuple[Venue, ...]] = (
 @dataclass(frozen=True)
 class SandboxOptions:
     """What to play and how. `speed` 0: by hand, through the control endpoint. `port` 0: any free ones, else this
-    one for the first venue, the next for control, those behind for the other venues. No `data`: a synthetic market
-    of `seed` and `minutes`."""
+    one for the first venue, the next for control, those behind for the other venues. `data` are market files, `raw`
+    recorded messages of Binance; neither: a synthetic market of `seed` and `minutes`."""
 
     data: tuple[Path, ...] = ()
+    raw: tuple[Path, ...] = ()
     symbols: tuple[str, ...] = ()
     speed: float = 1.0
     history_s: float = 600.0
@@ -52,8 +54,12 @@ class SandboxOptions:
     minutes: int = 60
 
 
-def open_sandbox_market(options: SandboxOptions) -> Market:
+def open_sandbox_market(options: SandboxOptions) -> Playable:
     """The recorded market, or a synthetic one. Raises BadInput, BadData."""
+    if options.raw and options.data:
+        raise BadInput("raw, data: a market comes from raw messages or from market files; give one of them")
+    if options.raw:
+        return open_raw(options.raw, options.symbols)
     if options.data:
         return open_market(options.data, symbols=options.symbols or None)
     with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +71,7 @@ def open_sandbox_market(options: SandboxOptions) -> Market:
 class Sandbox:
     """A running sandbox. `start` returns what the start line says; `stop` ends it. `sites` are its venues."""
 
-    def __init__(self, options: SandboxOptions, market: Market | None = None) -> None:
+    def __init__(self, options: SandboxOptions, market: Playable | None = None) -> None:
         if not 1 <= options.accounts <= 100 or not 0 <= options.port <= 65_500:
             raise BadInput(f"accounts = {options.accounts} must lie in 1..100, port = {options.port} in 0..65500")
         self._options = options

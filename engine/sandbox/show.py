@@ -61,10 +61,12 @@ def announce(show: Show, events: Any, now: int) -> None:
             continue
         tape = show.tapes[index]
         shown, trade = False, None
-        if kind == r.QUOTE or (kind == r.DEPTH and level == 0):
+        if kind == r.QUOTE:
+            shown = tape.quote(w0, w1, w2, w3, now, w4)
+        elif kind == r.DEPTH and level == 0:
             shown = tape.quote(w0, w1, w2, w3, now)
         elif kind == r.TRADE:
-            trade = tape.trade(w1, w2, side, now)
+            trade = tape.trade(w1, w2, side, now, w4)
         elif kind == r.PATH:
             bid = w1 - (max(w3, 1) >> 1)
             shown = tape.quote(bid, w4, bid + max(w3, 1), w4, now)

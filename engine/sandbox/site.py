@@ -6,7 +6,7 @@ lists, and a function that opens it as a `Site`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -15,7 +15,6 @@ from aiohttp import web
 
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
-from engine.markets.market import Market
 from engine.sandbox.accounts import Key
 from engine.sandbox.clock import Clock
 from engine.sandbox.faults import Fault, Faults
@@ -31,6 +30,29 @@ class Stage(Protocol):
 
     def play(self, events: Any, time_ms: int | None = None) -> None:
         """Let market events happen, shown as of the clock or (history) as of `time_ms`."""
+
+
+class Playable(Protocol):
+    """What can be played: a market of files (`engine.markets`), or of raw messages (`engine.sandbox.recorded`)."""
+
+    @property
+    def instruments(self) -> list[Instrument]:
+        """What is traded; records name it by its place."""
+
+    @property
+    def from_ns(self) -> int:
+        """Venue time of the first event."""
+
+    @property
+    def events(self) -> int:
+        """How many there are."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it never existed."""
+
+    def blocks(self, max_records: int = 131_072) -> Iterator[Any]:
+        """The events as RECORD arrays, in order of venue time."""
 
 
 class Opening(NamedTuple):
@@ -67,7 +89,7 @@ class Venue(NamedTuple):
     open: Callable[[Sequence[Instrument], Opening], Site]
 
 
-def open_sites(venues: Sequence[Venue], market: Market, opening: Opening) -> dict[str, tuple[Site, tuple[int, ...]]]:
+def open_sites(venues: Sequence[Venue], market: Playable, opening: Opening) -> dict[str, tuple[Site, tuple[int, ...]]]:
     """Every venue that has something to trade, by name, and the market's numbers of its instruments.
     Raises BadInput where none has."""
     found = {}
@@ -83,7 +105,7 @@ def open_sites(venues: Sequence[Venue], market: Market, opening: Opening) -> dic
 class Hall:
     """Plays one market to all venues: each sees its own instruments under its own numbers."""
 
-    def __init__(self, market: Market, listed: Mapping[str, tuple[Site, tuple[int, ...]]]) -> None:
+    def __init__(self, market: Playable, listed: Mapping[str, tuple[Site, tuple[int, ...]]]) -> None:
         self._stages: list[tuple[Stage, Any]] = []
         for site, numbers in listed.values():
             is_all = numbers == tuple(range(len(market.instruments)))
