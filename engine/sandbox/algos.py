@@ -56,7 +56,7 @@ class AlgoDesk:
                 raise OrderRefused(reasons.WOULD_TRIGGER)
         algo.algo_id = self._next_id
         self._next_id += 1
-        trader.algos[algo.algo_id] = algo
+        trader.algos[algo.algo_id] = trader.pending[algo.algo_id] = algo
         self._tell(trader, algo, "NEW")
         return algo
 
@@ -102,4 +102,6 @@ class AlgoDesk:
 
     def _tell(self, trader: Trader, algo: AlgoOrder, status: str) -> None:
         algo.status, algo.update_ms = status, self._futures.clock.now_ms()
+        if not algo.is_waiting:
+            trader.pending.pop(algo.algo_id, None)
         trader.tell(AlgoTold(copy.copy(algo), algo.update_ms))

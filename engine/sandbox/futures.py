@@ -110,7 +110,7 @@ class Futures:
         """Let recorded market events happen, shown as of the wire clock or (history) as of `time_ms`."""
         now = self.clock.now_ms() if time_ms is None else time_ms
         happen(self._public, events)
-        self._note_marks(events, now)
+        self._note_marks(events, now, time_ms is not None)
         announce(self, events, now)
         for trader in self.accounts.all:
             self._play_for(trader, events)
@@ -129,19 +129,20 @@ class Futures:
                 if algo.is_waiting:  # nothing before it closed the position
                     self.algos.trigger(trader, algo)
 
-    def _note_marks(self, events: Any, now: int) -> None:
+    def _note_marks(self, events: Any, now: int, is_past: bool) -> None:
         """Mark prices and funding payments onto the tapes."""
         for k in np.flatnonzero((events["kind"] == r.MARK) | (events["kind"] == r.FUNDING)).tolist():
             event = events[k]
             tape = self.tapes[int(event["instrument"])] if int(event["instrument"]) < len(self.tapes) else None
             if tape is None:
                 continue
-            if int(event["price_ticks"]) > 0:
-                tape.mark_ticks = int(event["price_ticks"])
+            price = int(event["price_ticks"])
             if int(event["kind"]) == r.FUNDING:
                 tape.is_funded_by_market = True
-                tape.fund(int(event["rate_e12"]), tape.mark, now)
+                tape.fund(int(event["rate_e12"]), price if price > 0 else tape.mark, now, is_past)
                 tape.rate_e12 = int(event["rate_e12"])
+            elif price > 0:
+                tape.mark_ticks = price
 
     def fund(self, tape: PerpTape, rate_e12: int) -> None:
         """A funding payment now: at a positive rate longs pay shorts, on the value at the mark price."""
@@ -154,7 +155,7 @@ class Futures:
         tape.rate_e12 = self._drawn_rate(tape)
 
     def _drawn_rate(self, tape: PerpTape) -> int:
-        draw = random.Random(f"{self.seed} {tape.name} {len(tape.rates or ())}").gauss(USUAL_RATE, RATE_SPREAD)
+        draw = random.Random(f"{self.seed} {tape.name} {len(tape.rates)}").gauss(USUAL_RATE, RATE_SPREAD)
         return round(draw * 1e8) * 10_000
 
     def on_clock(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from engine.contracts.instruments import E8
@@ -36,13 +36,12 @@ class PerpTape(Tape):
     rate_e12: int = 0
     next_funding_ms: int = 0
     is_funded_by_market: bool = False
-    rates: list[tuple[int, int, int]] | None = None
+    rates: list[tuple[int, int, int]] = field(default_factory=list)
     """(time, rate, mark in ticks) of past payments."""
 
     def __post_init__(self) -> None:
         Tape.__post_init__(self)
         self.price_places, self.quantity_places = places(self.tick_e8), places(self.lot_e8)
-        self.rates = []
 
     def price(self, ticks: int) -> str:
         """Price as the exchange writes it."""
@@ -63,9 +62,9 @@ class PerpTape(Tape):
         value = ticks * lots * worth.numerator
         return -(-value // worth.denominator) if side > 0 else value // worth.denominator
 
-    def fund(self, rate_e12: int, mark_ticks: int, now: int) -> None:
-        """A payment happened: note it; the next one is eight hours later."""
-        if self.rates is not None:
-            self.rates.append((now, rate_e12, mark_ticks))
-            del self.rates[:-KEPT_RATES]
-        self.next_funding_ms += FUNDING_MS
+    def fund(self, rate_e12: int, mark_ticks: int, now: int, is_past: bool = False) -> None:
+        """A payment happened: note it; the next one is eight hours later (one of the past moves nothing)."""
+        self.rates.append((now, rate_e12, mark_ticks))
+        del self.rates[:-KEPT_RATES]
+        if not is_past:
+            self.next_funding_ms += FUNDING_MS

@@ -219,7 +219,9 @@ Told = OrderTold | AlgoTold | AccountTold | LeverageTold
 
 @dataclass
 class Trader:
-    """One customer. `venue` holds the money and matches the orders; the rest is what the exchange remembers."""
+    """One customer. `venue` holds the money and matches the orders; the rest is what the exchange remembers:
+    all orders and conditional orders by id, of them the open ones (`working`, by the venue's id) and the waiting ones
+    (`pending`)."""
 
     number: int
     keys: tuple[Key, ...]
@@ -234,6 +236,7 @@ class Trader:
     orders: dict[int, PerpOrder] = field(default_factory=dict)
     working: dict[int, PerpOrder] = field(default_factory=dict)
     algos: dict[int, AlgoOrder] = field(default_factory=dict)
+    pending: dict[int, AlgoOrder] = field(default_factory=dict)
     income: list[Income] = field(default_factory=list)
     countdowns: dict[int, int] = field(default_factory=dict)
     listeners: list[Callable[[Told], None]] = field(default_factory=list)
@@ -262,7 +265,7 @@ class Trader:
 
     def waiting(self, symbol: int | None = None) -> list[AlgoOrder]:
         """Conditional orders that have not triggered, oldest first."""
-        return [one for one in self.algos.values() if one.is_waiting and symbol in (None, one.symbol)]
+        return [one for one in self.pending.values() if symbol in (None, one.symbol)]
 
     def find(self, symbol: int, order_id: int | None, client_order_id: str | None) -> PerpOrder | None:
         """An order by either id; of several with one client id an open one, else the newest."""

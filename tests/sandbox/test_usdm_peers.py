@@ -27,10 +27,10 @@ def test_python_binance_trades_perpetuals() -> None:
     try:
         key, secret = usdm.key()
         given = {"rest": usdm.rest, "key": key, "secret": secret, "price": usdm.price(0.9), "high": usdm.price(1.01)}
+        script = HERE / "peers/python_binance_usdm.py"
         done = subprocess.run(
-            [PYTHON, HERE / "peers/python_binance_usdm.py"], input=json.dumps(given), capture_output=True, text=True, timeout=60,
-            check=False,
-        )  # fmt: skip
+            [PYTHON, script], input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False
+        )
     finally:
         usdm.stop()
     assert done.returncode == 0, done.stderr

@@ -120,7 +120,7 @@ def funding_rates(futures: Futures, p: Parameters) -> Json:
             "markPrice": text_e8(mark * futures.tapes[tape.index].tick_e8),
         }
         for tape in chosen(futures, p) or futures.tapes
-        for time_ms, rate_e12, mark in futures.tapes[tape.index].rates or ()
+        for time_ms, rate_e12, mark in futures.tapes[tape.index].rates
         if start <= time_ms <= end
     ]
     found.sort(key=lambda row: row["fundingTime"])  # type: ignore[arg-type,return-value]
