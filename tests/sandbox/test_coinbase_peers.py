@@ -77,8 +77,9 @@ def test_coinbase_advanced_py_trades_and_listens(
         pytest.skip("no .venv-peers: make peers installs the client this test runs")
     address, vouching = tls
     done = subprocess.run(
-        [PYTHON, SCRIPT, kind, str(account)], input=json.dumps(running.line | {"tls": address}), capture_output=True, text=True,
-        timeout=60, env=os.environ | {"REQUESTS_CA_BUNDLE": str(vouching), "NO_PROXY": "127.0.0.1"},
+        [PYTHON, SCRIPT, kind, str(account)], input=json.dumps(running.line | {"tls": address}), text=True,
+        capture_output=True, timeout=60,
+        env=os.environ | {"REQUESTS_CA_BUNDLE": str(vouching), "NO_PROXY": "127.0.0.1"},
     )  # fmt: skip
     if "No module named 'coinbase" in done.stderr:
         pytest.skip("coinbase-advanced-py is not in .venv-peers: make peers installs it")
