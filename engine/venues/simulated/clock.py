@@ -24,12 +24,12 @@ class Clock(Protocol):
         """Now."""
 
     def call_at(self, due_ns: int, then: Callable[[], None]) -> Alarm:
-        """Call `then` in the loop's own thread, once it is `due_ns`; never earlier."""
+        """Call `then` in the loop's own thread, at about `due_ns`: who is called looks at the clock."""
 
 
 class WallClock:
-    """The machine's clock and the running loop's timers. Calls come up to a millisecond late (uvloop's timers count in
-    milliseconds) and never early."""
+    """The machine's clock and the running loop's timers, which are rounded up to milliseconds: uvloop's count in them,
+    and would else be asked again and again for what is left of one."""
 
     def now_ns(self) -> int:
         return time.time_ns()

@@ -22,7 +22,7 @@ import numpy as np
 from engine.contracts.errors import BadInput, Retryable
 from engine.contracts.instruments import Instrument
 from engine.contracts.reasons import RATE_LIMITED
-from engine.contracts.records import CANCEL, CANCEL_REJECT, FILL, FILTER, ORDER_ACK, ORDER_REJECT, RECORD
+from engine.contracts.records import CANCEL, CANCEL_REJECT, FILL, FILTER, FUNDING, ORDER_ACK, ORDER_REJECT, RECORD
 from engine.core.orders import POOL
 from engine.core.state import CASH_ASSETS
 from engine.core.timers import NEVER
@@ -134,10 +134,12 @@ class Desk:
             self._inlet.account(refused, 1)
 
     def is_under_way(self, client_id: int) -> bool:
-        """Whether a command about this order has not arrived yet."""
+        """Whether a command about this order has not arrived yet, or an answer was not told yet."""
         head, sends = self.paper.flat.head[0], self.paper.flat.sends
         places = (int(head.sends_first) + np.arange(int(head.sends_count))) % len(sends)
-        return bool((sends["client_id"][places] == client_id).any())
+        waiting = self.paper.waiting()
+        answers = waiting["client_id"][waiting["kind"] != FUNDING]
+        return bool((sends["client_id"][places] == client_id).any() or (answers == client_id).any())
 
     def standing(self, instrument: int, client_id: int) -> Array:
         """An ORDER_ACK of an order that stands at the venue, made anew; empty where none does. Only for orders whose

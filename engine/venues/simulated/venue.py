@@ -113,11 +113,11 @@ class _Execution:
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         """As the port says. A question takes the assumed latencies, so answers under way come before its own.
-        Raises Retryable while the order itself is still on its way."""
+        Raises Retryable while the order itself, or what was said about it, is still on its way."""
         desk = self._desk
         await desk.round_trip()
         if desk.is_under_way(client_id):
-            raise Retryable(f"{desk.name}: simulated order {client_id} is still on its way; ask again later")
+            raise Retryable(f"{desk.name}: simulated order {client_id}, or its answer, is on its way; ask again later")
         said = desk.history.of(client_id, desk.told)
         said = picked(said, said["instrument"] == instrument)
         is_fill = said["kind"] == FILL
