@@ -35,12 +35,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from engine.contracts.errors import BadInput
 from engine.core.limits import BOUNDS, Limits
@@ -139,10 +134,6 @@ def _runtime(table: Any) -> RuntimePlan:
         raise ValueError(str(error)) from None
 
 
-def _recordings() -> Path | None:
-    return RECORDINGS if RECORDINGS.is_dir() else None
-
-
 class Account(BaseModel):
     """What the account holds before the first trade."""
 
@@ -163,7 +154,7 @@ class Settings(BaseSettings):
         description="where orders go: paper (simulated on live prices), shadow (nowhere), live (real money)",
     )
     data_dir: Path | None = Field(
-        default_factory=_recordings,
+        default_factory=lambda: RECORDINGS if RECORDINGS.is_dir() else None,
         description="folder of recorded markets; `../shared/data` where that exists",
         examples=["../shared/data"],
     )
@@ -361,6 +352,17 @@ def read_environment() -> dict[str, Any]:
                     raise BadInput(f"environment variable {variable}: {name} is also set as a plain value; unset one")
             table[key] = value
     return found
+
+
+def environment() -> dict[str, str]:
+    """A copy of this process's environment, to start another process with."""
+    return dict(os.environ)
+
+
+def enter(variables: Mapping[str, str]) -> None:
+    """From now on this process has this environment and no other."""
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def _explain(error: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:

@@ -46,11 +46,12 @@ def up(
 def run_in_foreground(settings: Settings) -> None:
     """Until Ctrl-C, SIGTERM or the engine's own end."""
     from engine.cli import supervise
+    from engine.settings import environment
 
     with ExitStack() as stack:
         hold_servers(settings, stack)
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        child = stack.enter_context(supervise.engine_process(os.environ))
+        child = stack.enter_context(supervise.engine_process(environment()))
         projector = supervise.Projector(settings, child.run_dir)
         stack.callback(projector.finish)
         say(f"{settings.mode}: {child.run}; look with `trading-cli status --watch`, end with Ctrl-C")

@@ -222,3 +222,15 @@ def test_the_digest_follows_decisions_not_places(empty_folder: Path) -> None:
     assert settings.load({"strategies": {"momentum": {}}}).digest() == first
     assert settings.load({"limits": {"trade_loss_usd": 9}}).digest() != first
     assert settings.load({"strategies": {"momentum": {"surge": 3.25}}}).digest() != first
+
+
+def test_another_process_gets_our_environment_and_this_one_can_take_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEL_HOME", "here")
+    before = settings.environment()
+    try:
+        settings.enter({"KEEL_HOME": "there"})
+        assert settings.load().home == Path("there")
+        assert settings.environment() == {"KEEL_HOME": "there"}
+    finally:
+        settings.enter(before)
+    assert settings.load().home == Path("here")
