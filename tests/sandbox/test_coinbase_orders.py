@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from running_coinbase import V3, RunningCoinbase
@@ -213,6 +214,31 @@ def test_requests_that_are_none(running: RunningCoinbase) -> None:
     assert running.send("POST", f"{V3}/orders/batch_cancel", {})[0] == 400
     assert running.send("GET", f"{V3}/products/FOO-USD")[0] == 404
     assert running.send("GET", f"{V3}/intx/positions/x")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "nasty", ["²", "\n", "%0d%0aX: y", "NaN", "-1", "1e5", "9" * 40, "ß" * 300, "../..", "null", "{}"]
+)
+def test_nothing_a_client_sends_breaks_anything(running: RunningCoinbase, nasty: str) -> None:
+    fields = {"base_size": nasty, "limit_price": nasty, "stop_price": nasty, "end_time": nasty}
+    for form in ("limit_limit_gtc", "market_market_ioc", "stop_limit_stop_limit_gtd", nasty):
+        order = {
+            "client_order_id": nasty,
+            "product_id": "BTC-USD",
+            "side": "BUY",
+            "order_configuration": {form: fields},
+        }
+        answer = running.send("POST", f"{V3}/orders", order)[1]
+        assert answer.get("error") == "INVALID_ARGUMENT" or answer["success"] is False
+    answers = [
+        running.send("POST", f"{V3}/orders/batch_cancel", {"order_ids": [nasty, 1, None]}),
+        running.send("GET", f"{V3}/orders/historical/batch", limit=nasty, start_date=nasty, cursor=nasty),
+        running.send("GET", f"{V3}/accounts", cursor=nasty, limit=nasty),
+        running.send("GET", f"{V3}/products/BTC-USD/candles", granularity=nasty, start=nasty, end=nasty),
+        running.send("GET", f"{V3}/product_book", product_id=nasty),
+        running.send("GET", f"{V3}/products/{quote(nasty)}", token="Bearer a.b.c"),
+    ]
+    assert all(status < 500 for status, _, _ in answers), answers
 
 
 def test_lists_are_filtered_and_paged(running: RunningCoinbase) -> None:

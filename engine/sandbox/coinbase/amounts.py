@@ -46,7 +46,7 @@ def read_stamp(text: object) -> int | None:
     """Milliseconds of an RFC 3339 time or of whole Unix seconds; None where it is neither."""
     if not isinstance(text, str):
         return None
-    if text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 14:
         return int(text) * 1000
     try:
         found = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text))

@@ -217,7 +217,8 @@ class Feed:
         product = self._by_tape.get(tape.index)
         if product is None or not self._sessions:
             return
-        self._trades.setdefault(product.product_id, []).append(trade)
+        if self._listeners("market_trades", product.product_id):
+            self._trades.setdefault(product.product_id, []).append(trade)
         self._traded.add(product.product_id)
         if self._listeners("ticker", product.product_id):
             event = channels.ticker_event(self._floor, product, "update", with_touch=True)
@@ -262,8 +263,8 @@ class Feed:
             if not self._sessions:
                 continue
             for channel, tell in tellers.items():
-                if turn % EVERY[channel] == 0:
-                    for book in self._books:
+                for book in self._books if turn % EVERY[channel] == 0 else ():
+                    if self._listeners(channel, book):
                         tell(book)
             if turn % EVERY["candles"] == 0:
                 self._traded.clear()

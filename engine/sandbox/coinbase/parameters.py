@@ -32,7 +32,7 @@ class Query:
         text = self.one(name)
         if text is None:
             return default
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
             raise invalid_argument(f'parsing field "{name}": invalid integer "{text}"')
         return min(int(text) or default, most)
 

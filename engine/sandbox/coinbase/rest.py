@@ -114,7 +114,7 @@ class Rest:
 
     def _customer(self, request: web.Request) -> Customer:
         header = request.headers.get("Authorization")
-        number = self._tokens.bearer(header, request.method, request.headers.get("Host", ""), request.path)
+        number = self._tokens.bearer(header, request.method, request.headers.get("Host", ""), request.rel_url.raw_path)
         return self._floor.customers[number]
 
     def _act(self, call: Call, customer: Customer, query: Query) -> Any:

@@ -47,7 +47,8 @@ class Tokens:
             [uri.replace("http://", "", 1) for uri in named if isinstance(uri, str)] if isinstance(named, list) else []
         )
         if not allowed & set(said):
-            raise unauthorized(f"the uri claim {said} is not {method} {host}{path}")
+            wanted = f"{method} {host}{path}"
+            raise unauthorized(f"the uri claim {said!a} is not {wanted!a}")
         return number
 
     def verify(self, token: str) -> tuple[int, dict[str, Any]]:
