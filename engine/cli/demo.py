@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 SPEED: Final = 20
 SEED: Final = 7
-HISTORY_MIN: Final = 20
-MINUTES: Final = 480
+HISTORY_MIN: Final = 40  # what the strategy's means need
+MINUTES: Final = 220  # nine minutes of demo
 SYMBOLS: Final = tuple(f"{coin}/USDT" for coin in (
-    "BTC", "ETH", "AXO", "BREN", "CEDA", "DUNE", "EMBR", "FLUX", "GLYF", "HALO", "IRIS", "JADE",
+    "BTC", "ETH", "AXO", "BREN", "CEDA", "DUNE", "EMBR", "FLUX",
 ))  # fmt: skip
 TIMEFRAMES_S: Final = (1, 3, 9)  # of market time: 20 s, 1 min, 3 min
 # Quick enough that something happens while one watches; no claim about any market.
@@ -34,6 +35,7 @@ MOMENTUM: Final[dict[str, float]] = {
     "fast": 4, "slow": 12, "breakout_bars": 6, "surge": 1.2, "min_turnover_usd": 0, "min_breadth": 0.25,
     "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
 }  # fmt: skip
+CONFIG: Final = "keel.toml"
 START_S: Final = 60.0
 LOOK_S: Final = 0.5
 
@@ -56,16 +58,14 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     compile_engine(_each(say))
     with ExitStack() as stack:
-        say("1/3 sandbox exchange (simulated)")
-        line = stack.enter_context(running_sandbox())
-        environment = demo_environment(home, line)
-        os.environ.clear()
-        os.environ.update(environment)
-        in_force = settings.load()
-        say("2/3 PostgreSQL and Redis")
+        say("1/3 sandbox exchange (simulated), PostgreSQL and Redis")
+        sandbox = stack.enter_context(sandbox_process())
+        in_force = own_settings(home)
         hold_servers(in_force, stack)
+        say("2/3 market")
+        write_config(home, supervise.first_line(sandbox, "the sandbox", START_S)["venues"]["binance_spot"])
         say("3/3 engine")
-        child = stack.enter_context(supervise.engine_process(environment, _log(stack, home)))
+        child = stack.enter_context(supervise.engine_process(os.environ, _log(stack, home)))
         projector = supervise.Projector(in_force, child.run_dir)
         stack.callback(projector.finish)
         say(f"trading after {time.monotonic() - started:.1f} s")
@@ -88,8 +88,8 @@ def _log(stack: ExitStack, home: Path) -> Any:
 
 
 @contextmanager
-def running_sandbox() -> Iterator[dict[str, Any]]:
-    """The sandbox as a process of its own, on free ports; yields its start line."""
+def sandbox_process() -> Iterator[subprocess.Popen[str]]:
+    """The sandbox as a process of its own, on free ports; its first line says where, once its market is made."""
     from engine.cli import supervise
 
     command = [
@@ -98,16 +98,26 @@ def running_sandbox() -> Iterator[dict[str, Any]]:
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        yield supervise.first_line(process, "the sandbox", START_S)
+        yield process
     finally:
         supervise.end(process)
         assert process.stdout is not None
         process.stdout.close()
 
 
-def demo_environment(home: Path, line: dict[str, Any]) -> dict[str, str]:
-    """What the engine's process sees: a settings file of the demo's own, nobody's real venues."""
-    venue = line["venues"]["binance_spot"]
+def own_settings(home: Path) -> Settings:
+    """Settings of the demo's own, in this process and its children: nobody's real venues, limits or mode count here."""
+    from engine import settings
+
+    for name in [name for name in os.environ if name.startswith("KEEL_")]:
+        del os.environ[name]
+    write_config(home, {})
+    os.environ.update(KEEL_CONFIG=str(home / CONFIG), KEEL_HOME=str(home))
+    return settings.load()
+
+
+def write_config(home: Path, urls: dict[str, Any]) -> None:
+    """The demo's keel.toml; `urls` are the sandbox's, empty before it is there."""
     rows = [
         'mode = "paper"',
         "[account]",
@@ -117,17 +127,17 @@ def demo_environment(home: Path, line: dict[str, Any]) -> dict[str, str]:
         'strategies = ["momentum"]',
         "[strategies.momentum]",
         *(f"{name} = {value}" for name, value in MOMENTUM.items()),
-        "[venues.sandbox]",
-        'exchange = "binance"',
-        f"symbols = {list(SYMBOLS)}".replace("'", '"'),
-        "[venues.sandbox.urls]",
-        *(f'{name} = "{venue[name]}"' for name in ("rest", "ws", "ws_api")),
     ]
+    if urls:
+        rows += [
+            "[venues.sandbox]",
+            'exchange = "binance"',
+            f"symbols = {json.dumps(SYMBOLS)}",
+            "[venues.sandbox.urls]",
+        ]
+        rows += [f'{name} = "{urls[name]}"' for name in ("rest", "ws", "ws_api")]
     home.mkdir(parents=True, exist_ok=True)
-    config = home / "keel.toml"
-    config.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KEEL_")}
-    return kept | {"KEEL_CONFIG": str(config), "KEEL_HOME": str(home)}
+    (home / CONFIG).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def watch(settings: Settings, child: Child, seconds: float) -> None:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from engine.cli.terminal import say
 from engine.contracts.errors import Fatal, KeelError, Refused, Retryable
@@ -38,14 +38,14 @@ class Child(NamedTuple):
     run_dir: Path
 
 
-def first_line(process: subprocess.Popen[str], what: str, timeout_s: float) -> dict[str, object]:
+def first_line(process: subprocess.Popen[str], what: str, timeout_s: float) -> dict[str, Any]:
     """The JSON object a process prints first. Raises Retryable when it takes too long, else what its exit code says;
     the process is gone then."""
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], timeout_s)
     line = process.stdout.readline() if readable else ""
     if line:
-        found: dict[str, object] = json.loads(line)
+        found: dict[str, Any] = json.loads(line)
         return found
     if not readable:
         end(process)
