@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from engine.store.keys import StoredKey
 
 ANSWER_S: Final = 30.0
+# Source: developers.binance.com, spot API docs, "Demo Mode for SPOT Trading".
+SPOT_DEMO: Final = {
+    "rest": "https://demo-api.binance.com", "ws": "wss://demo-stream.binance.com",
+    "ws_api": "wss://demo-ws-api.binance.com/ws-api/v3",
+}  # fmt: skip
 NO_KEY: Final = "no key: market data and paper trading only"
 
 Opened = Callable[[VenuePlan, "StoredKey | None"], Venue]
@@ -52,11 +57,16 @@ async def examine_venue(
 
 
 def elsewhere(plan: VenuePlan) -> dict[str, VenuePlan]:
-    """The other network of the same exchange, with the setting that goes there as its name."""
+    """The other networks of the same exchange, by the setting that goes there."""
     if plan.exchange not in TESTNETS or plan.urls:
         return {}
     name = f"testnet = {'false' if plan.testnet else 'true'} ({'production' if plan.testnet else 'the test network'})"
-    return {name: msgspec.structs.replace(plan, testnet=not plan.testnet)}
+    found = {name: msgspec.structs.replace(plan, testnet=not plan.testnet)}
+    if plan.exchange == "binance":
+        places = ", ".join(f'{what} = "{url}"' for what, url in SPOT_DEMO.items())
+        demo = msgspec.structs.replace(plan, testnet=False, urls=SPOT_DEMO)
+        found[f"urls = {{ {places} }} (Binance's demo mode for spot)"] = demo
+    return found
 
 
 async def examine_all(settings: Settings, keys: Mapping[str, StoredKey]) -> list[Check]:

@@ -191,6 +191,23 @@ def test_a_key_of_another_network_is_told_where_it_works(folder: Path, exchange:
     assert told.fix == "this key works elsewhere: testnet = true"
 
 
+def test_the_networks_a_refused_key_is_tried_at() -> None:
+    from engine.cli.venue_check import SPOT_DEMO, elsewhere
+    from engine.venues.plan import venue_plan
+
+    spot = elsewhere(venue_plan("binance", {"symbols": "BTC/USDT"}))
+    assert [(plan.testnet, dict(plan.urls)) for plan in spot.values()] == [(True, {}), (False, SPOT_DEMO)]
+    test, demo = spot
+    assert test.startswith("testnet = true") and 'rest = "https://demo-api.binance.com"' in demo
+    [production] = elsewhere(venue_plan("binanceusdm", {"symbols": "BTC/USDT:USDT", "testnet": "true"}))
+    assert production == "testnet = false (production)"
+    assert (
+        elsewhere(venue_plan("kraken", {}))
+        == elsewhere(venue_plan("x", {"exchange": "binance", "urls": SPOT_DEMO}))
+        == {}
+    )
+
+
 def test_without_its_passphrase_the_key_file_is_the_fault(folder: Path, exchange: Exchange) -> None:
     pair = exchange.key("HMAC")
     add(folder, pair["key"], pair["secret"])
