@@ -171,8 +171,7 @@ class Futures:
             for symbol, deadline in list(trader.countdowns.items()):
                 if now >= deadline:
                     del trader.countdowns[symbol]
-                    for order in [one for one in trader.working.values() if one.symbol == symbol]:
-                        self.cancel(trader, order)
+                    self.cancel_all(trader, symbol)
 
     def levels(self, tape: Any, side: int) -> Levels:
         """(ticks, lots) a taker of `side` meets, best first: asks for +1, bids for -1."""
@@ -183,6 +182,9 @@ class Futures:
 
     def place(self, trader: Trader, ticket: PerpTicket, algo: AlgoOrder | None = None) -> PerpOrder:
         """Send an order to the venue and report what became of it. Raises OrderRefused."""
+        reason = self.refusal(trader, ticket) if ticket.tif == "FOK" else 0
+        if reason:
+            raise OrderRefused(reason)
         now, leverage = self.clock.now_ms(), trader.leverages[ticket.symbol]
         command = self._command(trader, ticket, leverage)
         order = PerpOrder(
@@ -225,12 +227,16 @@ class Futures:
             raise OrderRefused(changed.refused_for)
 
     def refusal(self, trader: Trader, ticket: PerpTicket) -> int:
-        """The reason why the venue would refuse an order, or 0; nothing happens."""
+        """The reason why the venue would refuse an order, or 0; nothing happens. One that must fill at once or not at
+        all, and could not, is refused for NO_LIQUIDITY."""
         restore_venue(self._probe, venue_memory(trader.venue))
         happen(self._probe, self._command(trader, ticket, trader.leverages[ticket.symbol]))
-        head = self._probe.head[0]
-        first = self._probe.replies[int(head.replies_first)]
-        return int(first.reason) if first.kind == r.ORDER_REJECT else 0
+        head, size = self._probe.head[0], len(self._probe.replies)
+        answers = [self._probe.replies[(int(head.replies_first) + k) % size] for k in range(int(head.replies_count))]
+        if answers[0].kind == r.ORDER_REJECT:
+            return int(answers[0].reason)
+        expires = any(one.kind == r.ORDER_EXPIRED for one in answers)
+        return reasons.NO_LIQUIDITY if ticket.tif == "FOK" and expires else 0
 
     def cancel(self, trader: Trader, order: PerpOrder) -> None:
         """Cancel an open order. Raises OrderRefused (UNKNOWN_ORDER) where it is not open (any more)."""
@@ -242,6 +248,14 @@ class Futures:
         command["kind"], command["instrument"] = r.CANCEL, order.symbol
         command["client_id"], command["ts_ns"] = order.engine_id, self.clock.now_ms() * 1_000_000
         self._happen(trader, command)
+
+    def cancel_all(self, trader: Trader, symbol: int) -> None:
+        """Cancel the open orders of a symbol; conditional orders stay."""
+        for order in [one for one in trader.working.values() if one.symbol == symbol]:
+            try:
+                self.cancel(trader, order)
+            except OrderRefused:  # it filled as its cancel arrived
+                continue
 
     def _fill_now(self, trader: Trader, order: PerpOrder) -> None:
         """A trade through the order's limit, seen by this customer alone."""

@@ -88,6 +88,16 @@ def test_a6_the_order_fills_as_its_cancel_arrives(usdm: RunningUsdm) -> None:
     assert found["code"] == -2011 and find(usdm, "race")["status"] == "FILLED"
 
 
+def test_a6_cancelling_all_goes_on_past_one_that_fills(usdm: RunningUsdm) -> None:
+    params = {"quantity": "0.001", "price": usdm.price(0.99), "timeInForce": "GTC"}
+    names = ("first", "second")
+    for name in names:
+        usdm.order("BUY", "LIMIT", newClientOrderId=name, **params)
+    usdm.fault("A6")
+    assert usdm.call("DELETE", "/fapi/v1/allOpenOrders", symbol="BTCUSDT")[1]["code"] == 200
+    assert [find(usdm, name)["status"] for name in names] == ["FILLED", "CANCELED"]
+
+
 def test_a7_a8_a22_stops_meet_a_503_and_are_cancelled_by_the_venue(usdm: RunningUsdm) -> None:
     usdm.fault("A7", order_types=["STOP_MARKET"], count=2)
     buy(usdm)

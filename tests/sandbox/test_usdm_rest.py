@@ -59,6 +59,14 @@ def test_price_bands_and_post_only(usdm: RunningUsdm) -> None:
     assert usdm.order("BUY", "LIMIT", **limit(usdm, 0.9, timeInForce="GTX"))[1]["status"] == "NEW"
 
 
+def test_fill_or_kill_leaves_no_trace_where_it_cannot_fill(usdm: RunningUsdm) -> None:
+    before = usdm.ask("v1/allOrders", symbol="BTCUSDT")
+    assert usdm.order("BUY", "LIMIT", **limit(usdm, 1.001, quantity="1", timeInForce="FOK"))[1]["code"] == -5021
+    assert usdm.ask("v1/allOrders", symbol="BTCUSDT") == before
+    wanted = limit(usdm, 1.001, quantity="0.001", timeInForce="FOK")
+    assert usdm.order("BUY", "LIMIT", **wanted)[1]["status"] == "FILLED"
+
+
 def test_an_unwanted_result_is_an_acknowledgement(usdm: RunningUsdm) -> None:
     status, found = usdm.order("BUY", "MARKET", quantity="0.01", newOrderRespType="ACK", newClientOrderId="ack")
     assert status == 200 and found["status"] == "NEW" and float(found["executedQty"]) == 0

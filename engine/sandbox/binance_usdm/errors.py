@@ -49,6 +49,11 @@ MESSAGES: Final[dict[int, tuple[int, str]]] = SPOT_MESSAGES | {
         "Time in Force (TIF) GTE can only be used with open positions or open orders. Please ensure that positions or "
         "open orders are available.",
     ),
+    -5021: (
+        400,
+        "Due to the order could not be filled immediately, the FOK order has been rejected. The order will not be "
+        "recorded in the order history",
+    ),
     -5022: (
         400,
         "Due to the order could not be executed as maker, the Post Only order will be rejected. The order will not be "

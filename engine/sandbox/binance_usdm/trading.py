@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.contracts import reasons
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters, needed
 from engine.sandbox.binance_usdm.errors import UsdmError
@@ -15,7 +16,7 @@ from engine.sandbox.binance_usdm.tickets import lots_of, perp, read_ticket, refu
 from engine.sandbox.exchange import OrderRefused
 from engine.sandbox.futures import Futures
 from engine.sandbox.perp_ledger import FORCED_PREFIX
-from engine.sandbox.traders import PerpOrder, Trader
+from engine.sandbox.traders import PerpOrder, PerpTicket, Trader
 
 Json = Any
 ANSWERS: Final = ("ACK", "RESULT")
@@ -32,7 +33,7 @@ def place(futures: Futures, trader: Trader, p: Parameters) -> Json:
     try:
         order = futures.place(trader, ticket)
     except OrderRefused as error:
-        raise refused(futures, ticket.symbol, error.reason, ticket.side) from None
+        raise _spoken(futures, ticket, error.reason) from None
     return new_order(futures, order) if answer == "RESULT" else acknowledged(futures, order)
 
 
@@ -41,8 +42,14 @@ def test_order(futures: Futures, trader: Trader, p: Parameters) -> Json:
     ticket = read_ticket(futures, trader, p)
     reason = futures.refusal(trader, ticket)
     if reason:
-        raise refused(futures, ticket.symbol, reason, ticket.side)
+        raise _spoken(futures, ticket, reason)
     return {}
+
+
+def _spoken(futures: Futures, ticket: PerpTicket, reason: int) -> BinanceError:
+    if reason == reasons.NO_LIQUIDITY and ticket.tif == "FOK":
+        return UsdmError(-5021)
+    return refused(futures, ticket.symbol, reason, ticket.side)
 
 
 def _named(futures: Futures, trader: Trader, p: Parameters) -> PerpOrder | None:
@@ -74,6 +81,10 @@ def cancel(futures: Futures, trader: Trader, p: Parameters) -> Json:
     order = _named(futures, trader, p)
     if order is None:
         raise UsdmError(-2011)
+    return _cancelled(futures, trader, order)
+
+
+def _cancelled(futures: Futures, trader: Trader, order: PerpOrder) -> Json:
     try:
         futures.cancel(trader, order)
     except OrderRefused as error:
@@ -91,8 +102,7 @@ def modify(futures: Futures, trader: Trader, p: Parameters) -> Json:
     if (ticks, lots) == (order.ticks, order.lots):
         raise UsdmError(-5027)
     if lots <= order.executed_lots:  # nothing is left of it
-        futures.cancel(trader, order)
-        return new_order(futures, order)
+        return _cancelled(futures, trader, order)
     try:
         futures.amend(trader, order, lots, ticks)
     except OrderRefused as error:
@@ -110,8 +120,7 @@ def open_orders(futures: Futures, trader: Trader, p: Parameters) -> Json:
 def cancel_all(futures: Futures, trader: Trader, p: Parameters) -> Json:
     """DELETE allOpenOrders of a symbol; conditional orders stay."""
     index = perp(futures, p).index
-    for order in [one for one in trader.working.values() if one.symbol == index]:
-        futures.cancel(trader, order)
+    futures.cancel_all(trader, index)
     return DONE
 
 
