@@ -38,7 +38,8 @@ def sandbox(
     options = SandboxOptions(
         data=tuple(data or ()), raw=tuple(raw or ()),
         symbols=tuple(s.strip() for s in symbols.split(",") if s.strip()), speed=speed,
-        history_s=history if history is not None else 0.0 if raw else 600.0, port=port, accounts=accounts, cash=cash, seed=seed, minutes=minutes,
+        history_s=history if history is not None else 0.0 if raw else 600.0, port=port,
+        accounts=accounts, cash=cash, seed=seed, minutes=minutes,
     )  # fmt: skip
     if not (options.data or options.raw):
         say("no data given: a synthetic market that never existed is played")

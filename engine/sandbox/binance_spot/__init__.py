@@ -2,11 +2,10 @@
 
 There
 -----
-* REST: ping, time, exchangeInfo, depth, trades, historicalTrades, aggTrades, klines, uiKlines, avgPrice,
-  ticker/24hr, ticker/price, ticker/bookTicker, account, account/commission, order (POST GET DELETE),
-  order/test, order/cancelReplace, openOrders (GET DELETE), allOrders, myTrades, orderList/oco, order/oco,
-  orderList (GET DELETE), openOrderList, allOrderList; of the wallet only capital/config/getall and
-  margin[/isolated]/allPairs (no pairs), because clients ask for them first.
+* REST: ping, time, exchangeInfo, depth, trades, historicalTrades, aggTrades, klines, uiKlines, avgPrice, ticker,
+  ticker/24hr, ticker/tradingDay, ticker/price, ticker/bookTicker, account, account/commission, order (POST GET
+  DELETE), order/test, order/cancelReplace, openOrders (GET DELETE), allOrders, myTrades, orderList/oco, order/oco,
+  orderList (GET DELETE), openOrderList, allOrderList; of the wallet what clients ask for before they trade.
 * Orders: LIMIT, LIMIT_MAKER, MARKET (also by quoteOrderQty), STOP_LOSS, STOP_LOSS_LIMIT, TAKE_PROFIT,
   TAKE_PROFIT_LIMIT, and lists of which one cancels the other (OCO); GTC, IOC, FOK.
 * Several quote assets: one wallet for all pairs of an account.
@@ -17,7 +16,8 @@ There
 Not there
 ---------
 * Orders that trigger others (OTO, OTOCO, OPO), iceberg orders, trailing stops, amendments, SOR: 404, or -2010 with
-  the exchange's sentence; exchangeInfo says the same. `session.logon`, FIX, SBE, the rolling-window tickers.
+  the exchange's sentence; exchangeInfo says the same. `session.logon`, FIX, SBE, the streams of rolling windows and
+  of all markets at once.
 * Orders of customers meet the recorded market only: never each other, so self-trade prevention is accepted
   as a parameter and has nothing to do; they leave no trace in the public trades, their trade ids are apart.
 * Fees have no BNB discount; `maxNotional` binds limit orders only.

@@ -50,7 +50,7 @@ def _tape(exchange: Exchange, fault: Fault) -> Tape:
 def _venue_cancels(exchange: Exchange, fault: Fault) -> None:
     account = _account(exchange, fault)
     for order in list(account.working.values()):
-        if not fault.order_types or order.order_type in fault.order_types:
+        if order.is_open and (not fault.order_types or order.order_type in fault.order_types):
             exchange.cancel(account, order, "")
 
 

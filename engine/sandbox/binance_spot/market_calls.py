@@ -211,9 +211,13 @@ def _touch(tape: Tape) -> dict[str, Any]:
 
 def last_day(exchange: Show, tape: Tape) -> Bar:
     """The last 24 hours as one candle, by the minute; of a symbol without a price, empty."""
-    now = exchange.clock.now_ms()
-    bars = [bar for bar in tape.bars if bar.open_ms > now - DAY_MS]
-    whole = Bar(now - DAY_MS, *([bars[0].open] * 4)) if bars else Bar(now - DAY_MS, 0, 0, 0, 0)
+    return since(tape, exchange.clock.now_ms() - DAY_MS)
+
+
+def since(tape: Tape, start_ms: int) -> Bar:
+    """All minutes that began after a time, as one candle that opens then; empty where there is no price."""
+    bars = [bar for bar in tape.bars if bar.open_ms > start_ms]
+    whole = Bar(start_ms, *([bars[0].open] * 4)) if bars else Bar(start_ms, 0, 0, 0, 0)
     for bar in bars:
         whole.add(bar)
     return whole
@@ -222,7 +226,16 @@ def last_day(exchange: Show, tape: Tape) -> Bar:
 def day(exchange: Show, tape: Tape, is_mini: bool) -> dict[str, Any]:
     """The 24-hour statistics of a symbol."""
     bar = last_day(exchange, tape)
-    mini = {
+    mini = figures(tape, bar, bar.open_ms + DAY_MS)
+    if is_mini:
+        return mini
+    more = {"prevClosePrice": tape.price(bar.open), "lastQty": tape.quantity(tape.last_lots)}
+    return mini | _touch(tape) | changes(tape, bar) | more
+
+
+def figures(tape: Tape, bar: Bar, close_ms: int) -> dict[str, Any]:
+    """A window's statistics in short (MINI)."""
+    return {
         "symbol": tape.name,
         "openPrice": tape.price(bar.open),
         "highPrice": tape.price(bar.high),
@@ -231,20 +244,20 @@ def day(exchange: Show, tape: Tape, is_mini: bool) -> dict[str, Any]:
         "volume": tape.quantity(bar.lots),
         "quoteVolume": text_e8(bar.quote_e8),
         "openTime": bar.open_ms,
-        "closeTime": bar.open_ms + DAY_MS,
+        "closeTime": close_ms,
         "firstId": bar.first_id,
         "lastId": bar.last_id,
         "count": bar.count,
     }
-    if is_mini:
-        return mini
+
+
+def changes(tape: Tape, bar: Bar) -> dict[str, Any]:
+    """What the full statistics (FULL) say besides."""
     change = bar.close - bar.open
     basis = round(change * 100_000 / bar.open) if bar.open else 0
     average = bar.quote_e8 * 10**8 // (bar.lots * tape.lot_e8) if bar.lots else 0
-    return mini | _touch(tape) | {
+    return {
         "priceChange": tape.price(change),
         "priceChangePercent": f"{basis / 1000:.3f}",
         "weightedAvgPrice": text_e8(average),
-        "prevClosePrice": tape.price(bar.open),
-        "lastQty": tape.quantity(tape.last_lots),
-    }  # fmt: skip
+    }

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from engine.sandbox.binance_spot import catalogue, market_calls, order_lists, trading
+from engine.sandbox.binance_spot import catalogue, market_calls, order_lists, trading, windows
 from engine.sandbox.binance_spot.errors import BANNED, BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.binance_spot.security import check_key, check_signed
@@ -45,6 +45,11 @@ def _by_symbol(one: int, every: int) -> Callable[[Parameters], int]:
     return lambda p: one if "symbol" in p else every
 
 
+def _day_weight(p: Parameters) -> int:
+    named = p.plain("symbols").count(",") + 1 if "symbols" in p else 1 if "symbol" in p else 101
+    return 2 if named <= 20 else 40 if named <= 100 else 80
+
+
 CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/api/v3/ping", 1, "NONE", market_calls.ping),
     Call("GET", "/api/v3/time", 1, "NONE", market_calls.server_time),
@@ -56,7 +61,9 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/api/v3/klines", 2, "NONE", market_calls.klines),
     Call("GET", "/api/v3/uiKlines", 2, "NONE", market_calls.klines),
     Call("GET", "/api/v3/avgPrice", 2, "NONE", market_calls.average_price),
-    Call("GET", "/api/v3/ticker/24hr", _by_symbol(2, 80), "NONE", market_calls.day_ticker),
+    Call("GET", "/api/v3/ticker/24hr", _day_weight, "NONE", market_calls.day_ticker),
+    Call("GET", "/api/v3/ticker", windows.weight, "NONE", windows.rolling),
+    Call("GET", "/api/v3/ticker/tradingDay", windows.weight, "NONE", windows.trading_day),
     Call("GET", "/api/v3/ticker/price", _by_symbol(2, 4), "NONE", market_calls.price_ticker),
     Call("GET", "/api/v3/ticker/bookTicker", _by_symbol(2, 4), "NONE", market_calls.book_ticker),
     Call("GET", "/api/v3/account", 20, "SIGNED", trading.account_state),
@@ -64,12 +71,18 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("POST", "/api/v3/order", 1, "SIGNED", trading.place, 1),
     Call("GET", "/api/v3/order", 4, "SIGNED", trading.get_order),
     Call("DELETE", "/api/v3/order", 1, "SIGNED", trading.cancel),
-    Call("POST", "/api/v3/order/test", 1, "SIGNED", trading.test_order),
+    Call(
+        "POST",
+        "/api/v3/order/test",
+        lambda p: 20 if p.plain("computeCommissionRates") == "true" else 1,
+        "SIGNED",
+        trading.test_order,
+    ),
     Call("POST", "/api/v3/order/cancelReplace", 1, "SIGNED", trading.cancel_replace, 1),
     Call("GET", "/api/v3/openOrders", _by_symbol(6, 80), "SIGNED", trading.open_orders),
     Call("DELETE", "/api/v3/openOrders", 1, "SIGNED", trading.cancel_all),
     Call("GET", "/api/v3/allOrders", 20, "SIGNED", trading.all_orders),
-    Call("GET", "/api/v3/myTrades", 20, "SIGNED", trading.own_trades),
+    Call("GET", "/api/v3/myTrades", lambda p: 5 if "orderId" in p else 20, "SIGNED", trading.own_trades),
     Call("POST", "/api/v3/orderList/oco", 1, "SIGNED", order_lists.place_oco, 2),
     Call("POST", "/api/v3/order/oco", 1, "SIGNED", order_lists.place_old_oco, 2),
     Call("GET", "/api/v3/orderList", 4, "SIGNED", order_lists.get_list),

@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import web
 
 from engine.sandbox.accounts import Account, Listener, ListListener, OrderList, Report
-from engine.sandbox.binance_spot import catalogue, market_calls, order_lists, trading
+from engine.sandbox.binance_spot import catalogue, market_calls, order_lists, trading, windows
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.order_shapes import account_position, execution_report, list_status
 from engine.sandbox.binance_spot.parameters import Parameters
@@ -46,6 +46,8 @@ METHODS: Final[dict[str, Method]] = {
     "klines": Method(2, False, market_calls.klines),
     "avgPrice": Method(2, False, market_calls.average_price),
     "ticker.24hr": Method(2, False, market_calls.day_ticker),
+    "ticker": Method(4, False, windows.rolling),
+    "ticker.tradingDay": Method(4, False, windows.trading_day),
     "ticker.price": Method(2, False, market_calls.price_ticker),
     "ticker.book": Method(2, False, market_calls.book_ticker),
     "order.place": Method(1, True, trading.place, 1),
