@@ -116,6 +116,13 @@ def test_a_token_is_for_one_request_of_one_customer(running: RunningCoinbase) ->
     assert mine != other
 
 
+def test_a_key_may_be_given_too_many_rights(running: RunningCoinbase) -> None:
+    running.tell("/rights", {"venue": "coinbase", "account": 0, "withdraw": True})
+    assert running.send("GET", PATH)[1]["can_transfer"] is True
+    running.tell("/rights", {"venue": "coinbase", "account": 0, "withdraw": False})
+    assert running.send("GET", PATH)[1]["can_transfer"] is False
+
+
 def test_a23_a_revoked_key_is_nobody(running: RunningCoinbase) -> None:
     assert running.send("GET", PATH, account=1)[0] == 200
     running.fault("A23", venue="coinbase", account=1)

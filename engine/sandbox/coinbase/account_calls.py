@@ -70,11 +70,11 @@ def portfolios(floor: Floor, customer: Customer, query: Query) -> Json:
 
 
 def key_permissions(floor: Floor, customer: Customer, query: Query) -> Json:
-    """GET key_permissions: seeing and trading, no transfers."""
+    """GET key_permissions: seeing and trading; no transfers unless the control endpoint gave that right."""
     return {
         "can_view": True,
         "can_trade": True,
-        "can_transfer": False,
+        "can_transfer": customer.account.may_withdraw,
         "portfolio_uuid": customer.portfolio_id,
         "portfolio_type": "DEFAULT",
     }
