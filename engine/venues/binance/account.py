@@ -104,7 +104,8 @@ class BinanceAccount:
         return self._decoded(rest.judged(answer, RESTRICTIONS), Restrictions)
 
     async def open_orders(self) -> list[OpenOrder]:
-        link, found = self._link, []
+        link = self._link.running()
+        found = []
         for order in await self._get(link.dialect.open_orders, list[OrderState]):
             number = link.by_symbol.get(order.symbol)
             if number is None:

@@ -42,12 +42,14 @@ class Dialect(NamedTuple):
     quote_streams: tuple[str, tuple[str, ...], str]  # path, channels, the depth channel on the same path
     other_streams: tuple[str, tuple[str, ...]]  # path and channels of what needs another socket
     replaces: bool  # has order.cancelReplace
+    trades_span_ms: int  # longest span of one question about own trades
     signs_subscription: bool  # user stream by signature on the WS API, else by listen key
     candles: tuple[int, ...]  # lengths in s, finest first
     standard_fees: tuple[str, str]  # maker, taker of an account without discounts
     post_only: tuple[str, str]  # type and time in force
 
 
+DAY_MS: Final = 86_400_000
 MINUTES: Final = tuple(60 * n for n in (1, 3, 5, 15, 30, 60, 120, 240, 360, 480, 720, 1440))
 
 DIALECTS: Final[dict[MarketName, Dialect]] = {
@@ -74,6 +76,7 @@ DIALECTS: Final[dict[MarketName, Dialect]] = {
         quote_streams=("/stream", ("bookTicker", "trade"), "depth@100ms"),
         other_streams=("", ()),
         replaces=True,
+        trades_span_ms=DAY_MS,
         signs_subscription=True,
         candles=(1, *MINUTES),
         standard_fees=("0.001", "0.001"),
@@ -102,6 +105,7 @@ DIALECTS: Final[dict[MarketName, Dialect]] = {
         quote_streams=("/public/stream", ("bookTicker",), "depth@100ms"),
         other_streams=("/market/stream", ("aggTrade", "markPrice@1s")),
         replaces=False,
+        trades_span_ms=7 * DAY_MS,
         signs_subscription=False,
         candles=MINUTES,
         standard_fees=("0.0002", "0.0005"),

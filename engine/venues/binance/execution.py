@@ -148,8 +148,9 @@ class _Desk:
             if stop_stands_in(self._link.dialect, self._link, one):
                 text = f"{one.symbol} takes no stop-market orders: stops are stop-limit orders 5 % beyond the trigger"
                 self._link.say("emulated", text, number)
-        if not self._link.dialect.replaces:
-            self._link.say("emulated", "orders are replaced by a cancel, then a new order once that is confirmed")
+            if not self._replaces(number):
+                text = f"{one.symbol}: orders are replaced by a cancel, then a new order once that is confirmed"
+                self._link.say("emulated", text, number)
         return [
             self._socket.run(), self._user.connection.run(), self._user.keep_alive(), self._teller.keep_prices(),
             *(grants.renew_on() for grants in self._grants),
@@ -169,6 +170,11 @@ class _Desk:
     def health(self) -> list[StreamHealth]:
         return [self._socket.health, self._user.connection.health]
 
+    def _replaces(self, number: int) -> bool:
+        """The venue replaces an order of this instrument in one request."""
+        rules = self._link.rules.get(self._link.mine[number].symbol)
+        return self._link.dialect.replaces and (rules is None or rules.replaces)
+
     async def _where(self) -> str:
         await allow_connection(self._link)
         return self._link.rest.endpoints.ws_api
@@ -181,7 +187,7 @@ class _Desk:
             self._cancel(order)
         elif order.kind != PLACE:
             raise Refused(f"{self._link.venue}: record of kind {order.kind} is neither PLACE nor CANCEL")
-        elif order.ref_id and not self._link.dialect.replaces:
+        elif order.ref_id and not self._replaces(order.instrument):
             self._swaps.begin(order)
             self._cancel(order._replace(kind=CANCEL, client_id=order.ref_id, ref_id=0))
         else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -86,6 +86,11 @@ class Link:
         if self._inlet is None:
             raise Retryable(f"{self.venue}: not running yet; start market or execution first")
         return self._inlet
+
+    def running(self) -> Link:
+        """This link, once instruments have numbers. Raises Retryable before a part runs."""
+        _ = self.inlet
+        return self
 
     @property
     def timestamp_ms(self) -> int:
@@ -173,7 +178,11 @@ class Link:
             raise Retryable(f"{symbol}: the answer about its fees cannot be read") from None
 
     async def _keep_rules(self) -> None:
+        """Rules and fees were read just before the start: wait first."""
         while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RULES_S):
+                    await self._reread.wait()
             self._reread.clear()
             try:
                 await self.load_rules()
@@ -181,11 +190,6 @@ class Link:
                     await self._compare(number, known)
             except (Retryable, Refused) as error:
                 self.say("refused", f"rules not read again: {error}")
-            try:
-                async with asyncio.timeout(RULES_S):
-                    await self._reread.wait()
-            except TimeoutError:
-                continue
 
     async def _compare(self, number: int, known: Instrument) -> None:
         found = self.rules.get(known.symbol)

@@ -36,6 +36,9 @@ from engine.venues.undecodable import Undecodable
 
 T = TypeVar("T")
 PAGE: Final = 1000
+MOST_SPANS: Final = 7
+"""How far back fills are asked for: a week on spot, seven on USD-M."""
+AHEAD_MS: Final = 10_000  # clocks differ: a trade of just now must not fall out
 STATES: Final[dict[str, int]] = {
     "NEW": ORDER_ACK,
     "PENDING_NEW": ORDER_ACK,
@@ -154,15 +157,9 @@ class Queries:
             raise Retryable(str(error)) from None
 
     async def _fills_of(self, number: int, since_ns: int) -> int:
-        trades = await self._trades(number, {"startTime": since_ns // 1_000_000, "limit": PAGE})
-        while trades and len(trades) % PAGE == 0:
-            more = await self._trades(number, {"fromId": trades[-1].id + 1, "limit": PAGE})
-            if not more:
-                break
-            trades += more
         owners: dict[int, str] = {}
         told = 0
-        for trade in trades:
+        for trade in await self._trades_since(number, since_ns // 1_000_000):
             if self._link.fills.knows(number, trade.id):
                 continue
             if trade.orderId not in owners:
@@ -170,6 +167,21 @@ class Queries:
                 owners[trade.orderId] = order.clientOrderId if order is not None else ""
             told += self._tell_trade(number, trade, owners[trade.orderId])
         return told
+
+    async def _trades_since(self, number: int, since_ms: int) -> list[OwnTrade]:
+        """In spans as long as the venue allows, full pages read on by trade id."""
+        span, now = self._link.dialect.trades_span_ms, self._link.timestamp_ms
+        start = max(since_ms, now - MOST_SPANS * span)
+        found: list[OwnTrade] = []
+        while start <= now:
+            end = min(start + span, now + AHEAD_MS)
+            page = await self._trades(number, {"startTime": start, "endTime": end, "limit": PAGE})
+            found += page
+            while len(page) == PAGE:
+                page = await self._trades(number, {"fromId": page[-1].id + 1, "limit": PAGE})
+                found += page
+            start = end + 1
+        return found
 
     def _tell_trade(self, number: int, trade: OwnTrade, owner: str) -> int:
         client_id = self._link.client_ids.decode(owner) or 0

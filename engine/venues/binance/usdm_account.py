@@ -89,7 +89,8 @@ class UsdmAccount:
 
     async def positions(self) -> list[Position]:
         """Other than zero; those of symbols we do not trade are shown as foreign."""
-        link, found = self._link, []
+        link = self._link.running()
+        found = []
         for risk in await self._get(POSITION_RISK, list[_Risk]):
             number = link.by_symbol.get(risk.symbol)
             if not risk.positionAmt:
