@@ -19,6 +19,7 @@ Not there
 * Brackets, attached orders, market stops: refused with UNSUPPORTED_ORDER_CONFIGURATION. There is no native bracket
   to rely on for spot: who wants a stop and a target holds the one and emulates the other.
 * Edits, conversions, transfers, futures: 404.
+* TLS: a client that speaks https only (coinbase-advanced-py's RESTClient) needs a TLS proxy of its own in front.
 * Orders of customers meet the recorded market only; they leave no trace in the public trades.
 * Every request of an address counts alike: 10 a second public, 30 private; subscriptions are not limited, and a
   silent channel is not closed after 90 s.
