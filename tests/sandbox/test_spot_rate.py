@@ -53,3 +53,11 @@ def test_the_arrival_of_an_order_is_told(running: Running) -> None:
 def test_a_rate_out_of_bounds_is_refused(running: Running, wrong: dict[str, float]) -> None:
     with pytest.raises(OSError, match="400"):
         running.tell("/rate", wrong)
+
+
+def test_limits_can_be_lifted_for_a_bench(running: Running) -> None:
+    running.tell("/limits", {"orders": 2})
+    answers = [running.order("BUY", "MARKET", quantity="0.001")[0] for _ in range(3)]
+    running.tell("/limits", {"orders": 100_000, "weight": 1_000_000})
+    assert answers[-1] == 429 and running.order("BUY", "MARKET", quantity="0.001")[0] == 200
+    running.tell("/limits", {})

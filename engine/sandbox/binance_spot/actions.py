@@ -13,6 +13,7 @@ from engine.sandbox.control import Deposit, amount_of
 from engine.sandbox.exchange import Exchange, Ticket
 from engine.sandbox.faults import Fault
 from engine.sandbox.tape import Tape
+from engine.sandbox.weights import DAY_ORDERS, MINUTE_WEIGHT, TEN_SECOND_ORDERS, Budget
 
 
 def deposit(exchange: Exchange, body: bytes) -> Any:
@@ -34,6 +35,26 @@ def change_rights(exchange: Exchange, body: bytes) -> Any:
     """Give the keys of an account the right to withdraw, or take it."""
     wanted = msgspec.json.decode(body, type=Rights)
     exchange.accounts.numbered(wanted.account).may_withdraw = wanted.withdraw
+    return {"done": True}
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True):
+    """Request weight a minute, and orders in ten seconds and a day, that the venue allows from now on."""
+
+    weight: int = MINUTE_WEIGHT
+    orders: int = TEN_SECOND_ORDERS
+    day_orders: int = DAY_ORDERS
+    venue: str = ""
+
+
+def change_limits(budget: Budget, body: bytes) -> Any:
+    """Other rate limits than the exchange's, for benches; what is left out is the exchange's again."""
+    wanted = msgspec.json.decode(body, type=Limits)
+    if min(wanted.weight, wanted.orders, wanted.day_orders) < 1:
+        raise BadInput("weight, orders, day_orders: each must be at least 1")
+    budget.weight.limit = wanted.weight
+    for (_, window), limit in zip(budget.orders, (wanted.orders, wanted.day_orders), strict=True):
+        window.limit = limit
     return {"done": True}
 
 
