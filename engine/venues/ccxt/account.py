@@ -68,7 +68,6 @@ class CcxtAccount:
         await session.measure_clock()
         if session.clock.samples:
             session.clock.check(RECV_WINDOW_MS)
-        await session.ask("load_markets")
         balance = await self._first_signed()
         read = RIGHTS.get(session.facts.rights)
         if read is None or self._testnet:

@@ -91,6 +91,8 @@ class CcxtMarketData:
         exchange = self._session.exchange
         if not symbols or not exchange.apiKey or not exchange.has.get("fetchLeverageTiers"):
             return {}
+        if not self._session.clock.samples:
+            await self._session.measure_clock()
         found: dict[str, Any] = await self._session.ask("fetch_leverage_tiers", symbols)
         return found
 

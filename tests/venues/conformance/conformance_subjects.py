@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from engine.venues.simulated.venue import open_simulated
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BTC/USDT:USDT", "BTC/USD")
 NEVER_MUTE_S = 60.0
+_HOSTS = count()  # venues under test are told to back off one by one
 
 
 class Stage(Running):
@@ -49,7 +51,7 @@ def wide(live: LiveRedis) -> RateLimiter:
         if budget.venue != "coinbase":
             wider = tuple(window._replace(limit=window.limit * 100) for window in budget.windows)
             large[name] = budget._replace(windows=wider)
-    return RateLimiter(live.asynchronous(), "127.0.0.1", budgets=large)
+    return RateLimiter(live.asynchronous(), f"host{next(_HOSTS)}", budgets=large)
 
 
 class Login(NamedTuple):
@@ -102,10 +104,8 @@ class Subject:
     def is_perp(self) -> bool:
         return ":" in self.symbols[0]
 
-    def bench(
-        self, running: Stage, account: int = 0, mute_s: float = NEVER_MUTE_S, loads: bool = True, **changed: Any
-    ) -> Bench:
-        """Opened and loaded, not running yet. `changed`: `urls`, `key` or `secret`."""
+    def bench(self, running: Stage, loads: bool = True, **changed: Any) -> Bench:
+        """Opened and loaded, not running yet. `changed`: fields of the login."""
         line = running.line["venues"][self.site]
         own = line["accounts"][self.account]
         plain = {"urls": line, "key": own["key"], "secret": own["secret"], "mute_s": NEVER_MUTE_S, "live": running.live}

@@ -72,6 +72,10 @@ class Bench:
     def start(self) -> None:
         """Run everything and wait until orders can be sent."""
         self.loop.call_soon_threadsafe(self._run)
+        self.until_ready()
+
+    def until_ready(self) -> None:
+        """Wait until orders can be sent."""
         end = time.monotonic() + PATIENCE_S
         while not self.venue.execution.is_ready:
             assert time.monotonic() < end, f"not ready in {PATIENCE_S} s; notices: {self.heard.notices[-5:]}"
