@@ -38,6 +38,10 @@ ORDER_POOL_FULL: Final = 25
 POSITION_OPEN: Final = 26
 EXIT_NOT_POSSIBLE: Final = 27
 NOT_TRADABLE: Final = 28
+MOVED_AWAY: Final = 29  # the price left the range a patient entry was approved for
+STOP_REACHED: Final = 30
+STOP_MOVED: Final = 31
+POSITION_LEAVING: Final = 32
 
 # --- exits ------------------------------------------------------------------------------------
 STOP_LOSS: Final = 100
@@ -57,6 +61,8 @@ FORCE_EXIT: Final = 113
 FUNDING_EXIT: Final = 114
 RESERVE_EXIT: Final = 115
 OUTGROWN_EXIT: Final = 116
+ENTRY_REPRICED: Final = 117
+ENTRY_ABANDONED: Final = 118
 
 # --- venue rejections -------------------------------------------------------------------------
 PRICE_FILTER: Final = 200

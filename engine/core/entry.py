@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.contracts import reasons
-from engine.contracts.records import FOK, LIMIT_ORDER, REFUSED, ROLE_ENTRY
+from engine.contracts.records import FOK, LIMIT_ORDER, ROLE_ENTRY
+from engine.core import patience
 from engine.core.compile import kernel
 from engine.core.money import value_down
 from engine.core.orders import place
-from engine.core.output import emit
+from engine.core.refusal import refuse
 from engine.core.risk import check_order, check_state, commit_room_e8, count_order, pending_notional_e8
 from engine.core.sizing import lots_for
 
 
+class Terms(NamedTuple):
+    """How an entry may be executed; see `engine.core.strategies.spec.EXECUTION`. All floats, as parameters are."""
+
+    cap_bps: float
+    patience_s: float
+    post_only: float
+    reprices: float
+
+
 @kernel
-def refuse(s: Any, out: Any, i: int, strategy: int, side: int, refusal: tuple[int, int, int], lots: int) -> int:
-    """Note a refusal with what was measured and the limit it broke. Always 0: no client id."""
-    note = emit(s, out, REFUSED, i)
-    note.strategy = strategy
-    note.side = side
-    note.reason = refusal[0]
-    note.measured_e8 = refusal[1]
-    note.limit_e8 = refusal[2]
-    note.qty_lots = lots
-    return 0
+def terms_of(params: Any) -> Terms:
+    """The terms among a strategy's parameters."""
+    return Terms(params.entry_cap_bps, params.entry_patience_s, params.post_only, params.reprices)
 
 
 @kernel
@@ -50,44 +53,54 @@ def binding_cap(s: Any, i: int, ticks: int, lots: int) -> tuple[int, int, int]:
 
 @kernel
 def enter(
-    s: Any, out: Any, i: int, strategy: int, side: int, stop_ticks: int, share: float, cap_bps: float, leverage: int
+    s: Any, out: Any, i: int, strategy: int, side: int, stop_ticks: int, share: float, terms: Terms, leverage: int
 ) -> int:
-    """Open a position at the market, at no worse than `cap_bps` from the touch.
+    """Open a position at no worse than `terms.cap_bps` from the touch: at once, or patiently.
 
-    A limit order, fill-or-kill: a part of it could be too small for the venue to ever let us out again.
-    `share` (0..1) is the part of the per-trade loss limit to put at risk. Returns the client id, or 0 with
-    the reason noted.
+    `share` (0..1) is the part of the per-trade loss limit to put at risk, at that worst price. Returns the
+    client id, or 0 with the reason noted.
     """
     reason = check_state(s, i)
     if reason != 0:
         return refuse(s, out, i, strategy, side, (reason, 0, 0), 0)
-    ticks = worst_price(s.books[i], side, cap_bps)
+    ticks = worst_price(s.books[i], side, terms.cap_bps)
     lots = lots_for(s, i, side, ticks, stop_ticks, leverage, share)
+    if terms.patience_s > 0.0 and side < 0:  # a patient sale is worth more than one at the worst price
+        lots = min(lots, lots_for(s, i, side, patience.own_touch(s, i, side), stop_ticks, leverage, share))
     room = binding_cap(s, i, ticks, lots)
     if room[0] != 0:
         return refuse(s, out, i, strategy, side, room, lots)
-    return submit(s, out, i, strategy, side, ticks, lots, stop_ticks, leverage)
+    return submit(s, out, i, strategy, side, ticks, lots, stop_ticks, terms, leverage)
 
 
 @kernel
 def enter_lots(
-    s: Any, out: Any, i: int, strategy: int, side: int, lots: int, stop_ticks: int, cap_bps: float, leverage: int
+    s: Any, out: Any, i: int, strategy: int, side: int, lots: int, stop_ticks: int, terms: Terms, leverage: int
 ) -> int:
     """The same with a fixed quantity, which passes the same gate."""
     reason = check_state(s, i)
     if reason != 0:
         return refuse(s, out, i, strategy, side, (reason, 0, 0), lots)
-    return submit(s, out, i, strategy, side, worst_price(s.books[i], side, cap_bps), lots, stop_ticks, leverage)
+    ticks = worst_price(s.books[i], side, terms.cap_bps)
+    return submit(s, out, i, strategy, side, ticks, lots, stop_ticks, terms, leverage)
 
 
 @kernel
 def submit(
-    s: Any, out: Any, i: int, strategy: int, side: int, ticks: int, lots: int, stop_ticks: int, leverage: int
-) -> int:
-    """The gate itself: check, then place."""
+    s: Any, out: Any, i: int, strategy: int, side: int, ticks: int, lots: int, stop_ticks: int, terms: Terms,
+    leverage: int,
+) -> int:  # fmt: skip
+    """The gate itself: check at the worst price, then place. An impatient entry is a limit there, fill-or-kill: a
+    part of it could be too small for the venue to ever let us out again."""
     refusal = check_order(s, i, side, ticks, lots, stop_ticks, leverage)
     if refusal[0] != 0:
         return refuse(s, out, i, strategy, side, refusal, lots)
+    if terms.patience_s > 0.0:
+        plan = patience.begin(s, i, strategy, side, ticks, lots, stop_ticks, leverage)
+        plan.patience_ns = int(terms.patience_s * 1e9)
+        plan.post_only = int(terms.post_only)
+        plan.reprices_left = int(terms.reprices)
+        return patience.place_rest(s, out, i, False, reasons.ENTRY_SIGNAL)
     client_id = place(
         s, out, i, ROLE_ENTRY, side, LIMIT_ORDER, FOK, 0, ticks, lots, stop_ticks, 0, reasons.ENTRY_SIGNAL,
         strategy, leverage,
@@ -96,5 +109,3 @@ def submit(
         return refuse(s, out, i, strategy, side, (reasons.ORDER_POOL_FULL, 0, 0), lots)
     count_order(s)
     return client_id
-
-

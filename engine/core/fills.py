@@ -20,7 +20,7 @@ from engine.contracts.records import (
     ROLE_EXIT,
     ROLE_STOP,
 )
-from engine.core import life, trades
+from engine.core import life, patience, trades
 from engine.core.compile import i64, kernel
 from engine.core.money import share_up, value_down
 from engine.core.orders import find, is_working, loss_at_stop, move, release, violation
@@ -64,6 +64,8 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         move(s, out, event.client_id, life.IN_DOUBT)
     elif kind == ORDER_TRIGGERED:
         move(s, out, event.client_id, life.TRIGGERED)
+    if order.role == ROLE_ENTRY:
+        patience.on_answer(s, out, order, event)
 
 
 @kernel
@@ -127,6 +129,8 @@ def _fill(s: Any, event: Any, out: Any) -> None:
         _plan(s, i, order, event)
         over = fold_fill(s, i, side, event, leverage)
         move(s, out, event.client_id, happening)
+        if role == ROLE_ENTRY:
+            patience.on_answer(s, out, order, event)
     else:
         over = fold_fill(s, i, side, event, max(leverage, 1))
     if over > 0:
@@ -145,6 +149,8 @@ def _count_fill(s: Any, order: Any, event: Any, out: Any) -> int:
         violation(s, out, order.instrument, reasons.OVERFILL, order.client_id, lots, left)
     release(s, order, min(lots, left))
     order.filled_lots += lots
+    if order.role == ROLE_ENTRY:
+        patience.count_fill(s, order, lots)
     return life.ALL_FILLED if order.filled_lots >= order.qty_lots else life.PART_FILLED
 
 

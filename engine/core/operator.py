@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import NO_INSTRUMENT
-from engine.core import timers
+from engine.core import patience, protect, timers
 from engine.core.compile import kernel
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
@@ -27,6 +27,8 @@ def on_timer(s: Any, event: Any, out: Any) -> None:
     elif timer_id == timers.JUDGE_DAY:
         timers.arm(s, timer_id, timers.NEVER)
         judge_day(s, out)
+    elif timer_id == timers.LOOK:
+        _look(s, out)
     elif timers.FIRST_ORDER_TIMER <= timer_id < timers.FIRST_ORDER_TIMER + POOL:
         timers.arm(s, timer_id, timers.NEVER)
         order = s.orders[timer_id - timers.FIRST_ORDER_TIMER]
@@ -35,6 +37,19 @@ def on_timer(s: Any, event: Any, out: Any) -> None:
         timers.arm(s, timer_id, timers.NEVER)
     else:
         s.head[0].quarantined += 1
+
+
+@kernel
+def _look(s: Any, out: Any) -> None:
+    """Nothing happened until a position was due: a stop nobody confirmed, an exit to be tried again, the rest of an
+    entry to be placed."""
+    now = s.head[0].now_ns
+    for i in range(s.head[0].instruments):
+        if s.positions[i].look_ns <= now:
+            s.positions[i].look_ns = timers.NEVER
+            patience.carry_on(s, out, i)
+            protect.supervise(s, out, i)
+    timers.arm(s, timers.LOOK, timers.next_look(s))
 
 
 @kernel

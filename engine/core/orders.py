@@ -25,6 +25,8 @@ from engine.core.output import emit
 from engine.core.portfolio import note_free, stop_fill_ticks
 
 POOL: Final = 256
+CANCEL_PAUSE_NS: Final = 1_000_000_000
+"""A cancel that was refused is not repeated sooner."""
 
 ACTIVE: Final = 0
 REDUCING: Final = 1
@@ -57,6 +59,7 @@ ORDER: Final = np.dtype(
                 "decision_ticks",  # price the decision was made at; slippage is measured against it
                 "reason",
                 "placed_ns",
+                "cancel_ns",  # when its cancel was last sent, 0: never
                 "venue_order_id",
             )
         ],
@@ -176,6 +179,7 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
     order.leverage = i64(command.leverage)
     order.reason = i64(command.reason)
     order.placed_ns = head.now_ns
+    order.cancel_ns = 0
     order.venue_order_id = 0
     order.reserve_e8 = 0
     order.risk_e8 = 0
@@ -204,11 +208,15 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
 
 @kernel
 def cancel(s: Any, out: Any, client_id: int, reason: int) -> None:
-    """Issue a CANCEL command. Cancels bypass risk; a finished or already cancelling order is left alone."""
+    """Issue a CANCEL command. Cancels bypass risk; a finished or already cancelling order is left alone, one in
+    doubt is cancelled once, and a refused cancel is repeated after a pause."""
     slot = find(s, client_id)
     if slot < 0 or not is_working(s.orders[slot]) or s.orders[slot].status == life.CANCELING:
         return
     order = s.orders[slot]
+    paused = s.head[0].now_ns < order.cancel_ns + CANCEL_PAUSE_NS
+    if order.cancel_ns != 0 and (paused or order.status == life.UNKNOWN):
+        return
     command = emit(s, out, CANCEL, order.instrument)
     command.strategy = order.strategy
     command.role = order.role
@@ -231,7 +239,12 @@ def move(s: Any, out: Any, client_id: int, happening: int) -> bool:
         violation(s, out, order.instrument, NO_SUCH_TRANSITION, client_id, before, happening)
         return False
     if (before == life.UNKNOWN) != (after == life.UNKNOWN):
-        s.positions[order.instrument].doubts += 1 if after == life.UNKNOWN else -1
+        p = s.positions[order.instrument]
+        p.doubts += 1 if after == life.UNKNOWN else -1
+        if after != life.UNKNOWN:  # the venue spoke: an exit that waited for that may be tried at once
+            p.exit_after_ns = min(p.exit_after_ns, s.head[0].now_ns)
+    if happening == life.CANCEL_SENT:
+        order.cancel_ns = s.head[0].now_ns
     order.status = after
     if before < life.FIRST_DONE <= after:
         _finish(s, order)
@@ -292,4 +305,6 @@ def set_state(s: Any, out: Any, state: int, reason: int) -> None:
     note.index = head.trading_state
     note.value_e9 = state
     head.trading_state = state
+    if state != ACTIVE:
+        head.exits_due = 1  # resting entries are withdrawn
 

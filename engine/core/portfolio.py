@@ -61,6 +61,9 @@ POSITION: Final = np.dtype(
                 "worst_stop_fill_ticks",
                 "dust_e8",  # spot: 1e-8 base units left of lots that were broken to pay fees; outlives the trade
                 "cooldown_ns",  # no new entry before
+                "naked_ns",  # since when no stop is known to stand for `naked_lots` of it; 0: one does
+                "naked_lots",
+                "look_ns",  # when to look at it again though nothing happens; NEVER: no need to
                 "doubts",  # orders whose outcome is unknown
                 "blocked",  # 1: no entries (foreign position, operator)
             )

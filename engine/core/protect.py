@@ -1,7 +1,15 @@
 """Positions and their protection: every open quantity has its stop, or is on its way out.
 
-`supervise` is a reconciler: called after anything that touches an instrument, it compares what should be
-at the venue with what is, and issues at most one command to close the difference.
+`supervise` is a reconciler: called after anything that touches an instrument, and by the clock where nothing does,
+it compares what should be at the venue with what is, and issues the command that closes the difference.
+
+Rules
+-----
+* What is open and not leaving has a stop that the venue confirmed, at least as large, within `STOP_DEADLINE_NS`;
+  else it leaves at the market. Each part that fills later has its own two seconds.
+* An exit that ended unfilled is sent again after 2, 4, 8 ... 64 s, for ever. One in doubt is sent again only where it
+  cannot sell twice (reduce-only perpetuals); spot waits for the venue's word and then acts at once.
+* A stop without an answer is waited for as long as the deadline; then the exit goes out beside it.
 """
 
 from __future__ import annotations
@@ -13,12 +21,16 @@ from engine.contracts.records import GTC, IOC, LIMIT_ORDER, MARKET, REDUCE_ONLY,
 from engine.core import life
 from engine.core.compile import kernel
 from engine.core.money import fee_up, value_down
-from engine.core.orders import cancel, find, is_working, place
+from engine.core.orders import ACTIVE, CANCEL_PAUSE_NS, cancel, find, is_working, place
+from engine.core.patience import abandon
 from engine.core.portfolio import free_e8, refresh_at_stop
 from engine.core.risk import funding_buffer_e8, reserve_e8
+from engine.core.timers import NEVER, look_at
 
 SECOND_NS = 1_000_000_000
 MAX_STOP_TRIES = 3
+MAX_EXIT_DOUBTS = 3  # so many orders of a position in doubt, and no further exit is sent
+STOP_DEADLINE_NS = 2 * SECOND_NS
 
 
 @kernel
@@ -89,18 +101,91 @@ def watch_growth(s: Any, i: int) -> None:
 def supervise(s: Any, out: Any, i: int) -> None:
     """Bring the venue's orders for an instrument in line with the position."""
     p = s.positions[i]
-    if p.qty_lots == 0:
-        if p.stop_id != 0:
-            cancel(s, out, p.stop_id, reasons.EXIT_SIGNAL)
-        return
+    if p.entry_id != 0:
+        _withdraw_entry(s, out, i)
+    if p.qty_lots != 0:
+        _protect(s, out, i)
+    elif p.stop_id != 0:
+        cancel(s, out, p.stop_id, reasons.EXIT_SIGNAL)
+    look_at(s, i, _look_again_ns(s, i))
+
+
+@kernel
+def _protect(s: Any, out: Any, i: int) -> None:
+    p = s.positions[i]
     if s.head[0].flattening != 0:
         want_exit(s, i, reasons.EMERGENCY_EXIT)
-    if p.exit_reason == 0 and (p.stop_ticks <= 0 or p.stop_tries >= MAX_STOP_TRIES):
+    naked = p.stop_ticks <= 0 or p.stop_tries >= MAX_STOP_TRIES or _is_overdue(s, i)
+    if p.exit_reason == 0 and naked:
         p.exit_reason = reasons.NAKED_POSITION
     if p.exit_reason == 0:
         _keep_stop(s, out, i)
     if p.exit_reason != 0:
+        p.naked_ns = 0
         _leave(s, out, i)
+
+
+@kernel
+def _withdraw_entry(s: Any, out: Any, i: int) -> None:
+    """Cancel a resting entry that is not wanted any more."""
+    p = s.positions[i]
+    plan = s.plans[i]
+    slot = find(s, p.entry_id)
+    if slot < 0 or s.orders[slot].tif != GTC:
+        return
+    reason = 0
+    if plan.client_id == p.entry_id:
+        if s.head[0].trading_state != ACTIVE:
+            reason = reasons.NOT_ACTIVE
+        elif p.doubts != 0:
+            reason = reasons.ORDER_IN_DOUBT
+        elif p.exit_reason != 0 or (p.qty_lots == 0 and plan.filled_lots > 0):
+            reason = reasons.POSITION_LEAVING
+        if reason == 0:
+            return
+        abandon(s, out, i, (reason, 0, 0))
+    cancel(s, out, p.entry_id, reasons.ENTRY_ABANDONED)
+
+
+@kernel
+def _is_overdue(s: Any, i: int) -> bool:
+    """True where some part of the position has had no confirmed stop for `STOP_DEADLINE_NS`. A stop that stands for
+    what was open when the clock started restarts it for what came later."""
+    p = s.positions[i]
+    if p.naked_ns == 0:
+        return False
+    stop = _replaceable(s, p.stop_id)
+    if stop > 0:
+        order = s.orders[find(s, stop)]
+        if order.qty_lots - order.filled_lots >= p.naked_lots:
+            p.naked_ns = 0
+            return False
+    return s.head[0].now_ns - p.naked_ns >= STOP_DEADLINE_NS
+
+
+@kernel
+def _look_again_ns(s: Any, i: int) -> int:
+    """When something is due for a position though no event comes; `NEVER` where only an event can change anything."""
+    p = s.positions[i]
+    plan = s.plans[i]
+    due = NEVER
+    if plan.client_id != 0 and plan.due_ns != 0:
+        due = plan.due_ns
+    if p.entry_id != 0 and plan.client_id != p.entry_id and _replaceable(s, p.entry_id) > 0:
+        if s.orders[find(s, p.entry_id)].tif == GTC:  # its cancel was refused
+            due = min(due, s.orders[find(s, p.entry_id)].cancel_ns + CANCEL_PAUSE_NS)
+    if p.qty_lots == 0:
+        if _replaceable(s, p.stop_id) > 0:
+            due = min(due, s.orders[find(s, p.stop_id)].cancel_ns + CANCEL_PAUSE_NS)
+    elif p.exit_reason == 0:
+        if p.naked_ns != 0:
+            due = min(due, p.naked_ns + STOP_DEADLINE_NS)
+    elif p.exit_id == 0 or _may_ask_again(s, i):
+        if p.exit_after_ns <= s.head[0].now_ns:
+            due = min(due, _waits_until_ns(s, p.stop_id))
+        elif not _is_dust(s, i):  # only a price can help dust
+            due = min(due, p.exit_after_ns)
+    return due
 
 
 @kernel
@@ -122,25 +207,55 @@ def too_small(s: Any, i: int, ticks: int) -> bool:
 
 
 @kernel
+def _is_dust(s: Any, i: int) -> bool:
+    """True where the venue has refused an exit and what is left is too small for another."""
+    p = s.positions[i]
+    return p.exit_tries > 0 and too_small(s, i, s.books[i].bid_ticks if p.qty_lots > 0 else s.books[i].ask_ticks)
+
+
+@kernel
+def _waits_until_ns(s: Any, client_id: int) -> int:
+    """How long an order's answer is waited for; `NEVER` where none is due."""
+    if _replaceable(s, client_id) >= 0:
+        return NEVER
+    order = s.orders[find(s, client_id)]
+    return max(order.placed_ns, order.cancel_ns) + STOP_DEADLINE_NS
+
+
+@kernel
+def _may_ask_again(s: Any, i: int) -> bool:
+    """True where the exit is in doubt and another can do no harm: perpetuals' are reduce-only, and never turn a
+    position round. Spot coins are not sold twice: there the venue's word is waited for."""
+    p = s.positions[i]
+    if s.instruments[i].is_perp == 0 or p.doubts > MAX_EXIT_DOUBTS:
+        return False
+    slot = find(s, p.exit_id)
+    return slot >= 0 and s.orders[slot].status == life.UNKNOWN
+
+
+@kernel
 def _leave(s: Any, out: Any, i: int) -> None:
     p = s.positions[i]
-    if p.exit_id != 0:
+    now = s.head[0].now_ns
+    if p.exit_id != 0 and (now < p.exit_after_ns or not _may_ask_again(s, i)):
         return
-    if s.head[0].now_ns < p.exit_after_ns:
+    if now < p.exit_after_ns:
         last = s.books[i].last_ticks
         if p.stop_ticks > 0 and (last - p.stop_ticks) * p.qty_lots > 0:
             _keep_stop(s, out, i)  # protected again until the exit may be tried again
         return
     stop = _replaceable(s, p.stop_id)
     if stop < 0:
-        return
+        if now < _waits_until_ns(s, p.stop_id):
+            return
+        stop = 0  # no answer: out beside it. Where it stands and holds our coins, the venue refuses: tried again
     if p.entry_id != 0:  # never buy and sell at once
         cancel(s, out, p.entry_id, p.exit_reason)
+    if _is_dust(s, i):  # kept, tried again where the price may help
+        p.exit_after_ns = now + 3600 * SECOND_NS
+        return
     touch = s.books[i].bid_ticks if p.qty_lots > 0 else s.books[i].ask_ticks
     lots = abs(p.qty_lots)
-    if p.exit_tries > 0 and too_small(s, i, touch):  # kept as dust, tried again where the price may help
-        p.exit_after_ns = s.head[0].now_ns + 3600 * SECOND_NS
-        return
     side = -1 if p.qty_lots > 0 else 1
     kind, price = MARKET, touch
     if p.exit_reason == reasons.TAKE_PROFIT:
@@ -150,24 +265,39 @@ def _leave(s: Any, out: Any, i: int) -> None:
         p.leverage,
     )  # fmt: skip
     p.exit_tries += 1
-    p.exit_after_ns = s.head[0].now_ns + SECOND_NS * (1 << min(p.exit_tries, 6))
+    p.exit_after_ns = now + SECOND_NS * (1 << min(p.exit_tries, 6))
+
+
+@kernel
+def _start_clock(p: Any, now_ns: int) -> None:
+    """From now on, unless it runs already, what is open waits for a stop."""
+    if p.naked_ns == 0:
+        p.naked_ns = now_ns
+        p.naked_lots = abs(p.qty_lots)
 
 
 @kernel
 def _keep_stop(s: Any, out: Any, i: int) -> None:
     p = s.positions[i]
+    lots = abs(p.qty_lots)
     replaces = _replaceable(s, p.stop_id)
     if replaces < 0:
+        _start_clock(p, s.head[0].now_ns)
         return
-    lots = abs(p.qty_lots)
     if replaces != 0:
         order = s.orders[find(s, replaces)]
         if order.qty_lots - order.filled_lots == lots and order.trigger_ticks == p.stop_ticks:
+            p.naked_ns = 0
             return
     elif p.stop_tries >= MAX_STOP_TRIES or too_small(s, i, p.stop_ticks):
+        if s.plans[i].client_id != 0 and (p.mark_ticks - p.stop_ticks) * p.side > 0:
+            if not too_small(s, i, p.mark_ticks):
+                _start_clock(p, s.head[0].now_ns)  # it could be sold, if not stopped out
+            return  # the first crumbs of an entry: more is to come
         if p.exit_reason == 0:  # no stop is to be had: out, or kept as dust where even that is refused
             p.exit_reason = reasons.NAKED_POSITION
         return
+    _start_clock(p, s.head[0].now_ns)
     side = -1 if p.qty_lots > 0 else 1
     reason = reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
     place(

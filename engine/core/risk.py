@@ -102,6 +102,17 @@ def pending_notional_e8(s: Any) -> int:
 @kernel
 def check_state(s: Any, i: int) -> int:
     """Everything about now that forbids an entry whatever its size; 0 when there is nothing."""
+    return _check_now(s, i, False)
+
+
+@kernel
+def check_more(s: Any, i: int) -> int:
+    """The same for the rest of an entry under way, which may have filled in part."""
+    return _check_now(s, i, True)
+
+
+@kernel
+def _check_now(s: Any, i: int, more: bool) -> int:
     head = s.head[0]
     limits = s.limits[0]
     book = s.books[i]
@@ -114,7 +125,8 @@ def check_state(s: Any, i: int) -> int:
         return reasons.INSTRUMENT_BLOCKED
     if p.doubts != 0:
         return reasons.ORDER_IN_DOUBT
-    if p.qty_lots != 0 or p.entry_id != 0 or p.exit_id != 0 or p.stop_id != 0:
+    others = p.qty_lots != 0 or p.stop_id != 0 or s.plans[i].client_id != 0
+    if p.entry_id != 0 or p.exit_id != 0 or (others and not more):
         return reasons.POSITION_OPEN
     if book.bid_ticks <= 0 or book.ask_ticks <= book.bid_ticks:
         return reasons.CROSSED_BOOK
@@ -122,7 +134,8 @@ def check_state(s: Any, i: int) -> int:
         return reasons.STALE_DATA
     if spread_bps(book) * SCALE > limits.max_spread_bps:
         return reasons.SPREAD_TOO_WIDE
-    if (head.open_positions + head.pending_entries + 1) * SCALE > limits.max_positions:
+    mine = 0 if p.qty_lots != 0 else 1  # an open position is among those counted
+    if (head.open_positions + head.pending_entries + mine) * SCALE > limits.max_positions:
         return reasons.MAX_POSITIONS
     if head.minute == head.now_ns // MINUTE_NS and (head.minute_orders + 1) * SCALE > limits.orders_per_minute:
         return reasons.ORDER_RATE
@@ -172,8 +185,9 @@ def _check_money(
     notional = value_up(instrument, ticks, lots)
     if notional > limits.order_notional_e8:
         return reasons.ORDER_NOTIONAL, notional, limits.order_notional_e8
-    if notional > limits.instrument_exposure_e8:
-        return reasons.INSTRUMENT_EXPOSURE, notional, limits.instrument_exposure_e8
+    mine = s.positions[i].cost_e8 + notional
+    if mine > limits.instrument_exposure_e8:
+        return reasons.INSTRUMENT_EXPOSURE, mine, limits.instrument_exposure_e8
     total = head.exposure_e8 + pending_notional_e8(s) + notional
     if total > limits.exposure_e8:
         return reasons.EXPOSURE, total, limits.exposure_e8
@@ -190,11 +204,22 @@ def _check_money(
     elif side < 0:
         return reasons.NOT_TRADABLE, side, 0  # spot is never sold short
     loss = loss_at_stop(s, i, side, ticks, lots, stop_ticks)
-    if loss > trade_limit_e8(s):
-        return reasons.TRADE_LOSS, loss, trade_limit_e8(s)
+    room = _trade_room_e8(s, i)
+    if loss > room:
+        return reasons.TRADE_LOSS, loss, room
     if loss > day_room_e8(s):
         return reasons.DAY_LOSS, loss, max(day_room_e8(s), 0)
     return 0, 0, 0
+
+
+@kernel
+def _trade_room_e8(s: Any, i: int) -> int:
+    """What an entry may lose at its stop: the limit, less what the part already open would lose there."""
+    p = s.positions[i]
+    if p.qty_lots == 0:
+        return trade_limit_e8(s)
+    lost = p.fees_e8 - p.gross_e8 - p.funding_e8 - p.at_stop_e8
+    return min(trade_limit_e8(s), p.limit_e8) - max(lost, 0)
 
 
 @kernel

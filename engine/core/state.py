@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.instruments import E8, Instrument
-from engine.core import orders, timers
+from engine.core import orders, patience, timers
 from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
 from engine.core.book import BOOK
 from engine.core.limits import LIMITS, Limits
@@ -60,7 +60,7 @@ HEAD: Final = np.dtype(
                 "minute_orders",
                 "instruments",
                 "flattening",  # 1: after an emergency, until a person resumes: whatever opens is closed again
-                "exits_due",  # 1: positions were marked for exit outside their own events
+                "exits_due",  # 1: positions or entries have to be looked at outside their own events
                 "quarantined",  # events refused as malformed
             )
         ],
@@ -133,6 +133,7 @@ def _shapes(n: int, assets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
         "bars": (BAR, (n, TIMEFRAMES)),
         "ring": (CLOSED_BAR, (n, TIMEFRAMES, RING)),
         "positions": (POSITION, (n,)),
+        "plans": (patience.PLAN, (n,)),
         "orders": (ORDER, (orders.POOL,)),
         "timers": (i8, (timers.SLOTS,)),
         "balances": (i8, (assets,)),
@@ -196,6 +197,7 @@ def new_core(
     s.limits[:] = limits.row()
     s.timeframes_ns[:] = [seconds * 1_000_000_000 for seconds in timeframes_s]
     s.timers[:] = timers.NEVER
+    s.positions["look_ns"] = timers.NEVER
     _fill_instruments(s, instruments, assets)
     _fill_params(s, strategies)
     return Core(s, buffer, tuple(instruments), assets)

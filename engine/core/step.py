@@ -27,7 +27,7 @@ from engine.contracts.records import (
     TIMER,
     TRADE,
 )
-from engine.core import bars, book, fills, operator, portfolio, protect, risk, timers
+from engine.core import bars, book, fills, operator, patience, portfolio, protect, risk, timers
 from engine.core.compile import i64, kernel
 from engine.core.orders import violation
 from engine.core.output import HEADROOM
@@ -60,13 +60,14 @@ def step(s: Any, event: Any, out: Any) -> None:
             violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, event.client_id, i64(kind), 0)
         else:
             fills.order_event(s, event, out)
+            patience.carry_on(s, out, i64(event.instrument))
             protect.supervise(s, out, i64(event.instrument))
     else:
         _other(s, event, out)
     if head.exits_due != 0:
         head.exits_due = 0
         for i in range(head.instruments):
-            if s.positions[i].qty_lots != 0:
+            if s.positions[i].qty_lots != 0 or s.positions[i].entry_id != 0:
                 protect.supervise(s, out, i)
 
 

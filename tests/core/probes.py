@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from streams import EAGER, START_NS, events, quote
 
-from engine.contracts.records import FILL, ORDER_ACK
+from engine.contracts.records import FILL, NO_INSTRUMENT, ORDER_ACK, RECORD, TIMER, joined
 from engine.core import state
 from engine.core.compile import kernel
-from engine.core.entry import enter_lots
+from engine.core.entry import Terms, enter_lots
 from engine.core.limits import Limits
 from engine.core.orders import loss_at_stop, move
 from engine.core.output import drain, new_output
@@ -21,9 +21,11 @@ from engine.core.step import step_all
 
 
 @kernel(entry=True)
-def entering(s: Any, out: Any, i: int, side: int, lots: int, stop: int, cap_bps: float, leverage: int) -> int:
+def entering(
+    s: Any, out: Any, i: int, side: int, lots: int, stop: int, terms: tuple[float, float, float, float], leverage: int
+) -> int:
     """Ask for an entry of fixed size in nobody's name: no strategy will manage it."""
-    return enter_lots(s, out, i, 0, side, lots, stop, cap_bps, leverage)
+    return enter_lots(s, out, i, 0, side, lots, stop, Terms(terms[0], terms[1], terms[2], terms[3]), leverage)
 
 
 @kernel(entry=True)
@@ -89,9 +91,25 @@ class Desk:
         self.now_ns += 1_000_000
         return self.feed(events(1, ts_ns=self.now_ns, kind=kind, instrument=i, **columns))
 
-    def enter(self, i: int, lots: int, stop: int, side: int = 1, leverage: int = 1, cap_bps: float = 10.0) -> int:
+    def wait(self, seconds: float) -> Any:
+        """Nothing happens for a while but timers; the records they caused."""
+        until = self.now_ns + int(seconds * 1_000_000_000)
+        said = [self.feed()]
+        while self.head.next_timer_ns <= until:
+            self.now_ns = max(int(self.head.next_timer_ns), self.now_ns)
+            timer = events(1, ts_ns=self.now_ns, kind=TIMER, instrument=NO_INSTRUMENT)
+            timer["timer_id"] = self.head.next_timer_id
+            said.append(self.feed(timer))
+        self.now_ns = until
+        return joined(said, RECORD)
+
+    def enter(
+        self, i: int, lots: int, stop: int, side: int = 1, leverage: int = 1, cap_bps: float = 10.0,
+        patience_s: float = 0.0, post_only: int = 0, reprices: int = 0,
+    ) -> int:  # fmt: skip
         """Ask for an entry; the client id, or 0 (see `refused`)."""
-        return int(entering(self.state, self.out, i, side, lots, stop, cap_bps, leverage))
+        terms = (cap_bps, float(patience_s), float(post_only), float(reprices))
+        return int(entering(self.state, self.out, i, side, lots, stop, terms, leverage))
 
     def refused(self) -> int:
         """The reason of the last refusal among what is in the output, 0 for none."""

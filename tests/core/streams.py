@@ -16,9 +16,11 @@ from engine.contracts.records import (
     JUMP,
     LAST,
     NO_INSTRUMENT,
+    ORDER_UNKNOWN,
     PATH,
     QUOTE,
     RECORD,
+    ROLE_ENTRY,
     ROLE_EXIT,
     ROLE_STOP,
     TRADE,
@@ -185,7 +187,7 @@ def _funding(rng: np.random.Generator, weather: Weather, i: int) -> Array:
 
 # --- sessions that are looked at after every event ------------------------------------------------
 
-SUMS, IDENTITY, NEGATIVE, RESERVE, NAKED, UNSIZED = 1, 2, 3, 4, 5, 6
+SUMS, IDENTITY, NEGATIVE, RESERVE, NAKED, UNSIZED, LATE, GREEDY = 1, 2, 3, 4, 5, 6, 7, 8
 FINDINGS: Final = {
     SUMS: "a running sum is not the sum of its parts",
     IDENTITY: "cash + cost of open spot positions is not deposits + gross - fees + funding",
@@ -193,6 +195,8 @@ FINDINGS: Final = {
     RESERVE: "free cash is below the dollar reserve",
     NAKED: "an open position has neither a working stop nor an exit under way",
     UNSIZED: "the protection stands, waits for no answer, and covers less than the position",
+    LATE: "an open position that is not leaving has had no confirmed stop for two seconds",
+    GREEDY: "more than one entry at work, or an entry asks for more than was approved",
 }
 
 
@@ -205,6 +209,9 @@ def is_protected(s: Any, i: int) -> int:
         return 0
     if value_down(s.instruments[i], p.mark_ticks, lots) < s.instruments[i].min_notional_e8 * 1.01:
         return 0
+    stoppable = value_down(s.instruments[i], p.stop_ticks, lots) >= s.instruments[i].min_notional_e8
+    if s.plans[i].client_id != 0 and not stoppable:
+        return 0  # the first crumbs of an entry that goes on: `is_late` watches them
     covered = 0
     settling = False
     for slot in range(s.orders.shape[0]):
@@ -221,7 +228,42 @@ def is_protected(s: Any, i: int) -> int:
 
 
 @kernel
-def audit(s: Any) -> int:
+def is_late(s: Any, i: int, since: Any) -> bool:
+    """Keeps `since[i]`: from when on no confirmed stop has covered position `i`, 0 where one does or it leaves."""
+    p = s.positions[i]
+    lots = abs(p.qty_lots)
+    small = value_down(s.instruments[i], p.mark_ticks, lots) < s.instruments[i].min_notional_e8 * 1.01
+    if lots == 0 or p.exit_reason != 0 or (small and s.instruments[i].is_perp == 0):
+        since[i] = 0
+        return False
+    for slot in range(s.orders.shape[0]):
+        order = s.orders[slot]
+        stands = order.status == ACCEPTED or order.status == PARTIAL
+        if order.instrument == i and order.role == ROLE_STOP and stands and order.qty_lots - order.filled_lots >= lots:
+            since[i] = 0
+            return False
+    if since[i] == 0:
+        since[i] = s.head[0].now_ns
+    return s.head[0].now_ns - since[i] > 2_000_000_000
+
+
+@kernel
+def is_greedy(s: Any, i: int) -> bool:
+    """True where two entries of an instrument work at once, or a patient one passes what was approved."""
+    working = asked = 0
+    if s.head[0].pending_entries == 0:
+        return False
+    for slot in range(s.orders.shape[0]):
+        order = s.orders[slot]
+        if order.instrument == i and order.role == ROLE_ENTRY and is_working(order):
+            working += 1
+            asked += order.qty_lots - order.filled_lots
+    plan = s.plans[i]
+    return working > 1 or (plan.client_id != 0 and plan.filled_lots + asked > plan.lots)
+
+
+@kernel
+def audit(s: Any, since: Any) -> int:
     """0, or the first thing that is wrong with the core right now."""
     head = s.head[0]
     cost = exposure = margin = unrealised = at_stops = opened = 0
@@ -239,6 +281,10 @@ def audit(s: Any) -> int:
         naked = is_protected(s, i)
         if naked != 0:
             return naked
+        if is_late(s, i, since):
+            return LATE
+        if is_greedy(s, i):
+            return GREEDY
     reserved = risk = pending = 0
     for slot in range(s.orders.shape[0]):
         order = s.orders[slot]
@@ -261,13 +307,41 @@ def audit(s: Any) -> int:
     return 0
 
 
+@kernel
+def lose_an_answer(s: Any, v: Any, event: Any, out: Any) -> None:
+    """The request last sent is in doubt: its answer will come, but nobody knows."""
+    lane = v.head[0]
+    command = v.sends[(lane.sends_first + lane.sends_count - 1) % v.sends.shape[0]]
+    if command.client_id == 0 or s.orders[command.client_id % s.orders.shape[0]].client_id != command.client_id:
+        return
+    event.ts_ns = event.venue_ts_ns = s.head[0].now_ns
+    event.kind = ORDER_UNKNOWN
+    event.instrument = command.instrument
+    event.side = event.bits = event.reason = 0
+    event.price_ticks = event.qty_lots = event.trigger_ticks = event.ref_id = 0
+    event.client_id = command.client_id
+    before = out.count[0]
+    emit_copy(s, out, event, s.head[0].seq + 1)
+    step(s, event, out)
+    _dispatch(v, out, before)
+
+
 @kernel(entry=True)
-def advance_audited(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, until: int, found: Any) -> int:
-    """`advance` one event at a time, auditing after each. `found`: code, seq of the first finding of each code."""
+def advance_audited(
+    s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, until: int, found: Any, since: Any, doubts: int,
+    lost: Any,
+) -> int:  # fmt: skip
+    """`advance` one event at a time, auditing after each. `found`: code, seq of the first finding of each code.
+    Of `doubts` requests about one is put in doubt (0: none); `lost`: room for that event."""
     outcome = lanes.PAUSED
     while outcome == lanes.PAUSED and s.head[0].seq < until:
+        waiting = v.head[0].sends_count
         outcome = advance(s, v, market, cursor, out, is_last, s.head[0].seq + 1)
-        code = audit(s)
+        if doubts > 0 and v.head[0].sends_count > waiting and s.head[0].seq * 2_654_435_761 % 1_000_003 % doubts == 0:
+            lose_an_answer(s, v, lost[0], out)
+        if is_last and cursor.at[1] >= market.shape[0]:
+            since[:] = 0  # no clock without a market
+        code = audit(s, since)
         if code != 0 and found[code] == 0:
             found[code] = s.head[0].seq
     return outcome
@@ -286,9 +360,11 @@ def inject_and_send(s: Any, v: Any, given: Any, out: Any) -> None:
 class AuditedSession(Session):
     """A session that audits the core after every event; `found` maps what was wrong to the seq it began."""
 
-    def __init__(self, market: Stream, sink: Any, **settings: Any) -> None:
+    def __init__(self, market: Stream, sink: Any, doubts: int = 0, **settings: Any) -> None:
         super().__init__(market, sinks=[sink], **settings)
         self._found = np.zeros(16, np.int64)
+        self._since = np.zeros(len(market.instruments), np.int64)
+        self._doubts, self._lost = doubts, np.zeros(1, RECORD)
 
     @property
     def found(self) -> dict[str, int]:
@@ -298,8 +374,9 @@ class AuditedSession(Session):
         stop = 2**62 if until_seq is None else until_seq
         while True:
             outcome = advance_audited(
-                self.core.state, self.venue, self._block, self._cursor, self._out, self._ended, stop, self._found
-            )
+                self.core.state, self.venue, self._block, self._cursor, self._out, self._ended, stop, self._found,
+                self._since, self._doubts, self._lost,
+            )  # fmt: skip
             if self._out.count[0]:
                 self._flush()
             if outcome == lanes.MORE_MARKET:

@@ -31,12 +31,13 @@ from engine.simulation.venue import SimulationModel
 DAY_NS = 86_400 * SECOND_NS
 
 
-def some_instruments(rng: np.random.Generator) -> list[Instrument]:
+def some_instruments(rng: np.random.Generator, patient: bool = False) -> list[Instrument]:
     made = []
     for name in ("AAA", "BBB", "CCC", "DDD", "EEE", "FFF")[: int(rng.integers(1, 7))]:
         fee = Decimal(str(rng.choice([0.0, 0.0005, 0.001, 0.006])))
         lot = Decimal(str(rng.choice(["0.01", "0.01", "1"])))
         changes: dict[str, Any] = {"taker_fee": fee, "lot_size": lot, "min_qty": lot}
+        changes |= {"maker_fee": fee / 2} if patient else {}
         in_base = bool(rng.random() < 0.4)
         made.append(perp(name, **changes) if rng.random() < 0.35 else instrument(name, fee_in_base=in_base, **changes))
     return made
@@ -61,6 +62,20 @@ def some_parameters(rng: np.random.Generator) -> dict[str, dict[str, float]]:
     return {"momentum": EAGER["momentum"] | momentum | share, "crossover": EAGER["crossover"] | crossover}
 
 
+def patience(seed: int) -> dict[str, float]:
+    """Terms for resting entries; a stream of random numbers of its own, so that the worlds stay what they were."""
+    rng = np.random.default_rng([seed, 1])
+    return {
+        "entry_patience_s": float(rng.choice([0.2, 5, 60, 900])), "post_only": float(rng.integers(2)),
+        "reprices": float(rng.integers(4)),
+    }  # fmt: skip
+
+
+def patient_parameters(rng: np.random.Generator, seed: int, patient: bool) -> dict[str, dict[str, float]]:
+    drawn = some_parameters(rng)
+    return {name: params | patience(seed) for name, params in drawn.items()} if patient else drawn
+
+
 def people(rng: np.random.Generator, total: int) -> list[tuple[int, Array]]:
     """What people and flows say at random moments."""
     orders = [reasons.OPERATOR_EMERGENCY, reasons.OPERATOR_RESUME, reasons.OPERATOR_PAUSE]
@@ -71,7 +86,7 @@ def people(rng: np.random.Generator, total: int) -> list[tuple[int, Array]]:
     return [(int(moment), said[int(rng.integers(len(said)))]) for moment in moments]
 
 
-def calm(seed: int) -> Played:
+def calm(seed: int, patient: bool = False) -> Played:
     """A market that moves in small steps, deep enough for any of our orders: nothing excuses a larger loss."""
     rng = np.random.default_rng(seed)
     weather = Weather(
@@ -81,12 +96,12 @@ def calm(seed: int) -> Played:
     )  # fmt: skip
     model = SimulationModel(order_latency_ms=float(rng.choice([1, 100])), reply_latency_ms=float(rng.choice([1, 50])))
     limits = some_limits(rng, [150.0])
-    stream = random_stream(seed, some_instruments(rng), weather)
-    return play(stream, limits=limits, simulation=model, strategies=some_parameters(rng))
+    stream = random_stream(seed, some_instruments(rng, patient), weather)
+    return play(stream, limits=limits, simulation=model, strategies=patient_parameters(rng, seed, patient))
 
 
-def storm(seed: int) -> Played:
-    """Jumps, holes, thin books, slow venues, changed limits and emergencies."""
+def storm(seed: int, patient: bool = False) -> Played:
+    """Jumps, holes, thin books, slow venues, changed limits and emergencies; for patient entries, doubts too."""
     rng = np.random.default_rng(seed)
     weather = Weather(
         hours=float(rng.choice([10, 30, 60])), step_s=int(rng.choice([75, 300])), ticks=bool(rng.random() < 0.4),
@@ -99,9 +114,20 @@ def storm(seed: int) -> Played:
         order_latency_ms=float(rng.choice([1, 100, 3000, 60_000])), reply_latency_ms=float(rng.choice([1, 50, 5000]))
     )
     limits = some_limits(rng, [0.0, 15.0, 100.0])
-    stream = random_stream(seed, some_instruments(rng), weather)
+    stream = random_stream(seed, some_instruments(rng, patient), weather)
     told = people(rng, len(stream.events))
-    return play(stream, told, limits=limits, simulation=model, strategies=some_parameters(rng))
+    strategies = patient_parameters(rng, seed, patient)
+    doubts = int(np.random.default_rng([seed, 2]).choice([0, 3, 20])) if patient else 0
+    return play(stream, told, limits=limits, simulation=model, strategies=strategies, doubts=doubts)
+
+
+def doubtful(seed: int) -> Played:
+    """A storm without patience in which every third request is in doubt for a while."""
+    rng = np.random.default_rng(seed)
+    stream = random_stream(seed, some_instruments(rng), Weather(hours=20, volatility=0.003, jump_chance=0.005))
+    model = SimulationModel(order_latency_ms=float(rng.choice([1, 100, 3000])), reply_latency_ms=50.0)
+    limits = some_limits(rng, [15.0])
+    return play(stream, limits=limits, simulation=model, strategies=some_parameters(rng), doubts=3)
 
 
 def check_books(played: Played) -> None:
@@ -142,17 +168,25 @@ def check_losses(played: Played, limits: Limits) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32))
-def test_in_a_calm_market_no_loss_passes_its_limit_and_nothing_is_a_gap(seed: int) -> None:
-    played = calm(seed)
+@given(st.integers(0, 2**32), st.booleans())
+def test_in_a_calm_market_no_loss_passes_its_limit_and_nothing_is_a_gap(seed: int, patient: bool) -> None:
+    played = calm(seed, patient)
     check_books(played)
     assert played.of(GAP).size == 0
 
 
 @settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.booleans())
+def test_in_a_storm_every_larger_loss_is_listed_and_the_books_stay_right(seed: int, patient: bool) -> None:
+    played = storm(seed, patient)
+    check_books(played)
+    check_losses(played, Limits(trade_loss_usd=50, day_loss_usd=100))
+
+
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32))
-def test_in_a_storm_every_larger_loss_is_listed_and_the_books_stay_right(seed: int) -> None:
-    played = storm(seed)
+def test_doubts_leave_nothing_naked_sold_twice_or_unlisted(seed: int) -> None:
+    played = doubtful(seed)
     check_books(played)
     check_losses(played, Limits(trade_loss_usd=50, day_loss_usd=100))
 

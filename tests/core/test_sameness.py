@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams import AuditedSession, Stream, Weather, instrument, perp, play, random_stream, word
+from streams import EAGER, AuditedSession, Stream, Weather, instrument, perp, play, random_stream, word
 from streams import settings as session_settings
 
 from engine.contracts import reasons
 from engine.contracts.errors import Fatal
 from engine.contracts.records import FIRST_COMMAND, OPERATOR, RECORD, joined
 from engine.core import replay, state
+from engine.core.limits import Limits
 from engine.core.output import drain, new_output
 from engine.research.session import Session
 
-STREAM = random_stream(11, [instrument("AAA"), perp("BBB"), instrument("CCC", fee_in_base=True)], Weather(funding=1e-3))
+STREAM = random_stream(
+    11, [instrument("AAA"), perp("BBB", maker_fee=Decimal("0.0005")), instrument("CCC", fee_in_base=True)],
+    Weather(funding=1e-3),
+)  # fmt: skip
 SHORT = Stream(STREAM.instruments, STREAM.events[:1200])
+PATIENT: dict[str, Any] = {
+    "strategies": {
+        name: params | {"entry_patience_s": 40.0, "post_only": 1.0, "reprices": 2.0} for name, params in EAGER.items()
+    },
+    "limits": Limits(max_data_age_s=600),
+}
+"""Entries that rest."""
 
 PROGRAM = """
 import sys
@@ -38,9 +50,13 @@ def fingerprint(stream: Stream) -> str:
     import hashlib
 
     said = [(300, word(OPERATOR, reason=reasons.OPERATOR_PAUSE)), (400, word(OPERATOR, reason=reasons.OPERATOR_RESUME))]
-    played = play(stream, said)
-    assert (played.entries["record"]["kind"] >= FIRST_COMMAND).sum() > 50
-    return hashlib.sha256(played.entries.tobytes()).hexdigest() + state.digest(played.session.core)
+    digest = hashlib.sha256()
+    shorter = Stream(stream.instruments, stream.events[:700])
+    for market, world in ((stream, {}), (shorter, PATIENT | {"doubts": 2})):
+        played = play(market, said, **world)
+        assert (played.entries["record"]["kind"] >= FIRST_COMMAND).sum() > 50
+        digest.update(played.entries.tobytes() + state.digest(played.session.core).encode())
+    return digest.hexdigest()
 
 
 def test_compiled_and_uncompiled_give_the_same_bytes() -> None:
@@ -56,25 +72,26 @@ def test_digests_do_not_depend_on_the_run() -> None:
     assert fingerprint(STREAM) == fingerprint(Stream(STREAM.instruments, STREAM.events.copy()))
 
 
-def whole() -> tuple[Any, str]:
-    played = play(STREAM)
+def whole(**world: Any) -> tuple[Any, str]:
+    played = play(STREAM, **world)
     return played.entries, state.digest(played.session.core)
 
 
 @settings(max_examples=15, deadline=None)
-@given(cuts=st.lists(st.integers(1, len(STREAM.events) + 500), min_size=1, max_size=3))
-def test_a_session_cut_saved_and_resumed_leaves_the_same_journal(cuts: list[int]) -> None:
+@given(cuts=st.lists(st.integers(1, len(STREAM.events) + 500), min_size=1, max_size=3), patient=st.booleans())
+def test_a_session_cut_saved_and_resumed_leaves_the_same_journal(cuts: list[int], patient: bool) -> None:
     kept: list[Any] = []
-    session: Session = AuditedSession(STREAM, kept.append, **session_settings())
+    world = PATIENT if patient else {}
+    session: Session = AuditedSession(STREAM, kept.append, **session_settings(**world))
     for cut in sorted(cuts):
         if session.run(until_seq=cut):
             break
         parts = session.save()
-        session = AuditedSession(STREAM, kept.append, **session_settings())
+        session = AuditedSession(STREAM, kept.append, **session_settings(**world))
         session.restore(parts)
     else:
         session.run()
-    entries, digest = whole()
+    entries, digest = whole(**world)
     assert joined(kept).tobytes() == entries.tobytes()
     assert state.digest(session.core) == digest
 
@@ -86,8 +103,8 @@ def test_a_snapshot_of_another_layout_is_fatal() -> None:
         state.restore(two.core, state.snapshot(three.core))
 
 
-def replayed(entries: Any, market: Any) -> Any:
-    fresh = AuditedSession(STREAM, print, **session_settings())
+def replayed(entries: Any, market: Any, **world: Any) -> Any:
+    fresh = AuditedSession(STREAM, print, **session_settings(**world))
     given = entries[entries["record"]["kind"] < FIRST_COMMAND]
     out, at, made = new_output(), np.zeros(2, np.int64), []
     outcome = replay.OUTPUT_FULL
@@ -97,9 +114,11 @@ def replayed(entries: Any, market: Any) -> Any:
     return joined(made), state.digest(fresh.core)
 
 
-def test_replay_makes_the_journal_again() -> None:
-    entries, digest = whole()
-    again, digest_again = replayed(entries, STREAM.events)
+@pytest.mark.parametrize("patient", [False, True])
+def test_replay_makes_the_journal_again(patient: bool) -> None:
+    world = PATIENT if patient else {}
+    entries, digest = whole(**world, doubts=2 if patient else 0)
+    again, digest_again = replayed(entries, STREAM.events, **world)
     assert again.tobytes() == entries.tobytes() and digest_again == digest
 
 

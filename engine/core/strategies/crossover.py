@@ -14,11 +14,11 @@ from engine.contracts import reasons
 from engine.contracts.records import BUY
 from engine.core import bars
 from engine.core.compile import kernel
-from engine.core.entry import enter_lots
+from engine.core.entry import enter_lots, terms_of
 from engine.core.indicators import ema
 from engine.core.money import value_up
 from engine.core.protect import want_exit
-from engine.core.strategies.spec import Param, Strategy
+from engine.core.strategies.spec import EXECUTION, Param, Strategy
 
 NUMBER: Final = 2
 
@@ -29,6 +29,7 @@ PARAMS: Final = (
     Param("notional_usd", 75.0, 1.0, 1e6, "USD", "size of a position"),
     Param("qty", 0.0, 0.0, 1e12, "base units", "size of a position in base units; 0: by notional_usd"),
     Param("entry_cap_bps", 50, 0.0, 100, "bps", "worst entry price against the touch"),
+    *EXECUTION,
 )
 
 STATE: Final = np.dtype((np.record, [("fast", "<f8"), ("slow", "<f8"), ("above", "<i8"), ("seen", "<i8")]))
@@ -66,7 +67,7 @@ def on_bar(s: Any, out: Any, i: int, closed_mask: int) -> None:
             want_exit(s, i, reasons.EXIT_SIGNAL)
     elif crossed_up and s.books[i].ask_ticks > 0:
         stop = int(s.books[i].ask_ticks * (1.0 - p.stop_pct / 100.0))
-        enter_lots(s, out, i, NUMBER, BUY, lots_of(s, i), stop, p.entry_cap_bps, 1)
+        enter_lots(s, out, i, NUMBER, BUY, lots_of(s, i), stop, terms_of(p), 1)
 
 
 @kernel

@@ -25,10 +25,10 @@ from engine.contracts import reasons
 from engine.contracts.records import BUY
 from engine.core import bars, book
 from engine.core.compile import kernel
-from engine.core.entry import enter
+from engine.core.entry import enter, terms_of
 from engine.core.indicators import ema, true_range, wilder
 from engine.core.protect import tighten_stop, want_exit
-from engine.core.strategies.spec import Param, Strategy
+from engine.core.strategies.spec import EXECUTION, Param, Strategy
 
 NUMBER: Final = 1
 BASE, MIDDLE, LONG = 0, 1, 2
@@ -56,6 +56,7 @@ PARAMS: Final = (
     Param("cooldown_bars", 72, 0, 2000, "bars", "rest after a trade in the same pair", True),
     Param("risk_share", 0.25, 0.01, 1.0, "", "part of the per-trade loss limit risked at most"),
     Param("entry_cap_bps", 10, 0.0, 100, "bps", "worst entry price against the touch"),
+    *EXECUTION,
 )
 
 STATE: Final = np.dtype(
@@ -176,7 +177,7 @@ def consider(s: Any, out: Any, i: int) -> None:
     distance = max(p.stop_atr * m.atr[LONG], price * p.min_stop_pct / 100.0)
     if distance > price * p.max_stop_pct / 100.0:
         return
-    enter(s, out, i, NUMBER, BUY, int(price - distance), p.risk_share * confidence(s, i), p.entry_cap_bps, 1)
+    enter(s, out, i, NUMBER, BUY, int(price - distance), p.risk_share * confidence(s, i), terms_of(p), 1)
 
 
 @kernel

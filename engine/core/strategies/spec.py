@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,14 @@ class Param(NamedTuple):
     unit: str
     meaning: str
     whole: bool = False
+
+
+EXECUTION: Final = (
+    Param("entry_patience_s", 0, 0, 3600, "s", "how long an entry rests at our own touch; 0: taken at once or not"),
+    Param("post_only", 0, 0, 1, "", "1: a resting entry never takes; one that would counts as priced anew", True),
+    Param("reprices", 0, 0, 100, "times", "how often a resting entry is priced anew before the rest is taken", True),
+)
+"""How entries are executed: the last parameters of every strategy."""
 
 
 class Strategy(NamedTuple):
