@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -65,7 +64,7 @@ def demo(
         say("2/3 market")
         write_config(home, supervise.first_line(sandbox, "the sandbox", START_S)["venues"]["binance_spot"])
         say("3/3 engine")
-        child = stack.enter_context(supervise.engine_process(os.environ, _log(stack, home)))
+        child = stack.enter_context(supervise.engine_process(settings.environment(), _log(stack, home)))
         projector = supervise.Projector(in_force, child.run_dir)
         stack.callback(projector.finish)
         say(f"trading after {time.monotonic() - started:.1f} s")
@@ -109,10 +108,9 @@ def own_settings(home: Path) -> Settings:
     """Settings of the demo's own, in this process and its children: nobody's real venues, limits or mode count here."""
     from engine import settings
 
-    for name in [name for name in os.environ if name.startswith("KEEL_")]:
-        del os.environ[name]
     write_config(home, {})
-    os.environ.update(KEEL_CONFIG=str(home / CONFIG), KEEL_HOME=str(home))
+    kept = {name: value for name, value in settings.environment().items() if not name.startswith(settings.PREFIX)}
+    settings.enter(kept | {"KEEL_CONFIG": str(home / CONFIG), "KEEL_HOME": str(home)})
     return settings.load()
 
 
