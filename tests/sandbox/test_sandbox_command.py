@@ -65,3 +65,12 @@ def test_candles_are_a_market_too(tmp_path: Path) -> None:
     candles = running.get("/api/v3/klines", symbol="BTCUSDT", interval="1h")
     assert 10 <= len(candles) <= 11 and sum(float(one[5]) for one in candles) > 0
     running.stop()
+
+
+def test_candles_play_at_any_speed(tmp_path: Path) -> None:
+    file = synthesize(tmp_path / "c.parquet", seed=3, days=1, symbols=("BTC/USDT",))
+    running = Running(data=(file,), speed=1e6, history_s=0)
+    running.run(running.sandbox.until_over())
+    state = running.tell("/", {}, "GET")
+    assert state["is_over"] and state["played"] == state["total"] == 4 * 288
+    running.stop()
