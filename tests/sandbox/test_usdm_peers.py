@@ -41,3 +41,21 @@ def test_python_binance_trades_perpetuals() -> None:
         "open": 0, "algos": [True], "cancelled": "success", "post_only": -5022, "position": ["0.00500"], "flat": [],
         "balance": "USDT", "trades": seen["trades"], "income": ["COMMISSION", "REALIZED_PNL"],
     }  # fmt: skip
+
+
+def test_python_binance_listens_to_perpetuals() -> None:
+    if not has_client():
+        pytest.skip("python-binance is not in .venv-peers; `make peers` installs what the peers need")
+    usdm = RunningUsdm()
+    try:
+        script = HERE / "peers/python_binance_usdm_async.py"
+        done = subprocess.run(
+            [PYTHON, script], input=json.dumps(usdm.line), capture_output=True, text=True, timeout=60, check=False
+        )
+    finally:
+        usdm.stop()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout) == {
+        "quote": "bookTicker", "market": ["aggTrade", "markPriceUpdate"], "bought": "FILLED",
+        "events": ["NEW", "TRADE", "ACCOUNT_UPDATE"], "sold": "FILLED", "flat": [],
+    }  # fmt: skip
