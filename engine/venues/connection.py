@@ -23,7 +23,7 @@ from engine.contracts.errors import Retryable
 from engine.venues.port import NoticeKind, StreamHealth
 from engine.venues.undecodable import Undecodable
 
-FIRST_WAIT_S: Final = 0.2
+FIRST_WAIT_S: Final = 0.05
 LONGEST_WAIT_S: Final = 30.0
 HANDSHAKE_S: Final = 5.0
 LIFE_S: Final = 23 * 3600.0

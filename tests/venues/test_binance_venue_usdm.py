@@ -151,3 +151,21 @@ async def test_the_account_is_checked(sandbox: UsdmStand) -> None:
         with pytest.raises(Refused, match="one-way"):
             await rig.venue.account.check()
         await rig.venue.account.close()
+
+
+async def test_without_an_order_socket_cancels_and_exits_go_over_http(sandbox: UsdmStand) -> None:
+    async with usdm(sandbox) as rig:
+        await bought(rig)
+        bid, _ = rig.touch()
+        order = rig.limit(1, 20, bid * 97 // 100, leverage=3, client_id=1)
+        stop = rig.place(-1, 20, STOP_MARKET, trigger_ticks=bid * 90 // 100, bits=REDUCE_ONLY)
+        await rig.has(order, "order_ack")
+        await rig.has(stop, "order_ack")
+        rig.venue.execution._desk._socket.renew("cut by the test")  # type: ignore[attr-defined]
+        await rig.inlet.until(lambda: not rig.venue.execution.is_ready)
+        rig.cancel(order)
+        rig.cancel(stop)
+        leave = rig.place(-1, 20, bits=REDUCE_ONLY)
+        await rig.has(order, "cancel_ack")
+        await rig.has(stop, "cancel_ack")
+        await rig.has(leave, "fill")

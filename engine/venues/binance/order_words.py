@@ -111,6 +111,7 @@ class OrderWords:
                 for order_type in (MARKET, LIMIT_ORDER, STOP_MARKET):
                     self.place(blank._replace(side=side, order_type=order_type), 0)
             self.cancel(blank, 0)
+        self._algo.clear()
 
     def place(self, order: Command, now_ms: int) -> tuple[str, bytes]:
         """Request id and frame of a PLACE; with `ref_id`, of a replacement."""
