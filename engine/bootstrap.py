@@ -91,7 +91,7 @@ async def live_plan(
         live_redis.asynchronous(LIMITER_REPLY_S) if live_redis else redis.asyncio.Redis(unix_socket_path="/dev/null")
     )
     ids = ClientIds(f"k{time.time_ns() // 1_000_000_000:x}")  # names the run: orders of another one are foreign
-    keys = open_keys().read() if _needs_keys(settings) else {}
+    keys = open_keys().read() if needs_keys(settings) else {}
     shares = _shares(settings)
     venues: list[tuple[Venue, Sequence[str]]] = []
     for plan in settings.venues.values():
@@ -143,7 +143,8 @@ def _in_world(settings: Settings, real: Venue, capital_usd: float) -> Venue:
     return simulated if settings.mode == "paper" else simulated._replace(account=real.account)
 
 
-def _needs_keys(settings: Settings) -> bool:
+def needs_keys(settings: Settings) -> bool:
+    """Whether the key file will be opened."""
     return settings.mode != "paper" and any(plan.key for plan in settings.venues.values())
 
 

@@ -35,6 +35,7 @@ MOMENTUM: Final[dict[str, float]] = {
     "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
 }  # fmt: skip
 CONFIG: Final = "keel.toml"
+LOG: Final = "engine.log"
 START_S: Final = 60.0
 LOOK_S: Final = 0.5
 
@@ -64,7 +65,7 @@ def demo(
         say("2/3 market")
         write_config(home, supervise.first_line(sandbox, "the sandbox", START_S)["venues"]["binance_spot"])
         say("3/3 engine")
-        child = stack.enter_context(supervise.engine_process(settings.environment(), _log(stack, home)))
+        child = stack.enter_context(supervise.engine_process(settings.environment(), log=home / LOG))
         projector = supervise.Projector(in_force, child.run_dir)
         stack.callback(projector.finish)
         say(f"trading after {time.monotonic() - started:.1f} s")
@@ -79,11 +80,6 @@ def demo(
 def _each(tell: Callable[[str], None]) -> Callable[[str], None]:
     """Only every hundredth function of a first compile."""
     return lambda text: tell(text) if text.split(": ")[-1].split()[0].endswith("00") else None
-
-
-def _log(stack: ExitStack, home: Path) -> Any:
-    home.mkdir(parents=True, exist_ok=True)
-    return stack.enter_context((home / "engine.log").open("w", encoding="utf-8"))
 
 
 @contextmanager

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from engine.cli.terminal import say
-from engine.contracts.errors import KeelError
+from engine.contracts.errors import KeelError, Refused
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+    from engine.store.keys import KeyFile
 
 
 def engine() -> None:
     """Run the engine in this process until SIGTERM. Its first line on stdout is JSON: the run and where it is written.
+
+    What a person typed comes on stdin, a line each: with mode = live the confirmation first, then the passphrase of
+    the key file where neither a file nor the keyring has it.
 
     Example: trading-cli engine
     """
     import uvloop
 
     from engine import bootstrap, settings
-    from engine.cli.keys import open_keys
+    from engine.cli.up import LIVE_WORDS
     from engine.runtime.process import serve
     from engine.store.redis_server import LiveRedis, connect_redis
 
     in_force = settings.load()
+    if in_force.mode == "live" and sys.stdin.readline().strip() != LIVE_WORDS:
+        raise Refused("mode = live is started by `trading-cli up`, where a person confirms it by typing")
     with ExitStack() as stack:
         live_redis: LiveRedis | None = None
         try:
@@ -32,7 +43,19 @@ def engine() -> None:
             say(f"no Redis: {error}; trading goes on, nobody can look or command")
 
         async def run() -> None:
-            async with bootstrap.live_plan(in_force, live_redis, lambda: open_keys(in_force)) as plan:
+            async with bootstrap.live_plan(in_force, live_redis, lambda: _open_keys(in_force)) as plan:
                 await serve(plan, live_redis, asyncio.Event(), say, lambda line: print(json.dumps(line), flush=True))
 
         uvloop.run(run())
+
+
+def _open_keys(settings: Settings) -> KeyFile:
+    from pydantic import SecretStr
+
+    from engine.store.keys import KeyFile
+    from engine.store.passphrase import find_passphrase
+
+    def typed() -> SecretStr:
+        return SecretStr(sys.stdin.readline().rstrip("\n"))
+
+    return KeyFile(settings.home, find_passphrase(settings.passphrase_file, settings.home, typed))

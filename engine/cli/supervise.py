@@ -13,10 +13,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from engine.cli.terminal import say
 from engine.contracts.errors import Fatal, KeelError, Refused, Retryable
@@ -38,9 +38,9 @@ class Child(NamedTuple):
     run_dir: Path
 
 
-def first_line(process: subprocess.Popen[str], what: str, timeout_s: float) -> dict[str, Any]:
+def first_line(process: subprocess.Popen[str], what: str, timeout_s: float, log: Path | None = None) -> dict[str, Any]:
     """The JSON object a process prints first. Raises Retryable when it takes too long, else what its exit code says;
-    the process is gone then."""
+    the process is gone then. `log` is where its words went; without one a person has seen them."""
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], timeout_s)
     line = process.stdout.readline() if readable else ""
@@ -49,9 +49,17 @@ def first_line(process: subprocess.Popen[str], what: str, timeout_s: float) -> d
         return found
     if not readable:
         end(process)
-        raise Retryable(f"{what} was not ready within {timeout_s:.0f} s; see what it said above")
+        raise Retryable(f"{what} was not ready within {timeout_s:.0f} s: {_last_words(log)}")
     code = process.wait(STOP_S)
-    raise REACTIONS.get(code, Fatal)(f"{what} did not start (exit code {code}); see what it said above")
+    raise REACTIONS.get(code, Fatal)(f"{what} did not start: {_last_words(log)}")
+
+
+def _last_words(log: Path | None) -> str:
+    if log is None:
+        return "see what it said above"
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    told = [line for line in lines if line.startswith("error:")] or lines or ["it said nothing"]
+    return f"{told[-1].removeprefix('error: ')} (all it said: {log})"
 
 
 def end(process: subprocess.Popen[str], timeout_s: float = STOP_S) -> int:
@@ -66,17 +74,27 @@ def end(process: subprocess.Popen[str], timeout_s: float = STOP_S) -> int:
 
 
 @contextmanager
-def engine_process(environment: Mapping[str, str], stderr: IO[str] | None = None) -> Iterator[Child]:
+def engine_process(
+    environment: Mapping[str, str], said: Sequence[str] = (), log: Path | None = None
+) -> Iterator[Child]:
     """The engine as a child process with this environment, running when this yields, ended in order afterwards.
 
-    Raises Refused, Retryable or Fatal where it does not start.
+    `said` are lines a person typed for it (a confirmation, a passphrase): they go through its stdin, where nobody else
+    sees them. Its words go to the file `log`, or where ours go. Raises Refused, Retryable or Fatal where it does not
+    start.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine.cli.main", "engine"],
-        stdout=subprocess.PIPE, stderr=stderr, text=True, env=dict(environment), start_new_session=True,
-    )  # fmt: skip
+    with ExitStack() as stack:
+        stderr = stack.enter_context(log.open("w", encoding="utf-8")) if log else None
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engine.cli.main", "engine"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=stderr, text=True, env=dict(environment), start_new_session=True,
+        )  # fmt: skip
+    assert process.stdin is not None
     try:
-        line = first_line(process, "the engine", START_S)
+        with suppress(BrokenPipeError):  # it ended already; its first line is missing and says so
+            process.stdin.writelines(f"{line}\n" for line in said)
+            process.stdin.close()
+        line = first_line(process, "the engine", START_S, log)
         yield Child(process, str(line["run"]), Path(str(line["run_dir"])))
     finally:
         end(process)

@@ -51,7 +51,7 @@ def run_in_foreground(settings: Settings) -> None:
     with ExitStack() as stack:
         hold_servers(settings, stack)
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        child = stack.enter_context(supervise.engine_process(environment()))
+        child = stack.enter_context(supervise.engine_process(environment(), _typed(settings)))
         projector = supervise.Projector(settings, child.run_dir)
         stack.callback(projector.finish)
         say(f"{settings.mode}: {child.run}; look with `trading-cli status --watch`, end with Ctrl-C")
@@ -63,6 +63,22 @@ def run_in_foreground(settings: Settings) -> None:
     if projector.written:
         say(f"PostgreSQL: {projector.written}")
     raise typer.Exit(code)
+
+
+def _typed(settings: Settings) -> list[str]:
+    """What the engine's process has to be told by a person: see `engine.cli.engine`."""
+    from engine import bootstrap
+    from engine.store.passphrase import find_passphrase
+
+    words = [LIVE_WORDS] if settings.mode == "live" else []
+    if bootstrap.needs_keys(settings):
+        try:
+            find_passphrase(settings.passphrase_file, settings.home)
+        except BadInput:
+            if not sys.stdin.isatty():
+                raise
+            words.append(typer.prompt("passphrase of the key file, for the engine", hide_input=True, err=True))
+    return words
 
 
 def hold_servers(settings: Settings, stack: ExitStack) -> None:

@@ -4,7 +4,7 @@ Start
 -----
 1. every venue's rules are loaded and its account is checked; what cannot be checked refuses the start;
 2. core, run folder, manifest, journal;
-3. recent candles warm the strategies up: dated as they happened, so that whatever they suggest is refused as stale;
+3. recent candles warm the strategies up, marked as seen by nobody, so that whatever they suggest is refused as stale;
 4. each part of each venue runs in a task of its own. One that fails is told about and started again; the others go on.
 """
 
@@ -151,6 +151,7 @@ class Service:
                 self._notice(Notice(instrument.venue, "lost", text, i))
                 return
             if len(path):
+                path["ts_ns"] = 0  # nobody saw them happen: whatever they suggest is refused as stale
                 self.engine.inject(path)
 
         await asyncio.gather(*(one(i, instrument) for i, instrument in enumerate(self.core.instruments)))
