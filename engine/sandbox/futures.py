@@ -315,12 +315,14 @@ class Futures:
                 self.algos.follow(trader, told)
 
     def tell(self, trader: Trader, told: list[Told]) -> None:
-        """Tell a burst: conditional orders, then orders as it happened to them (unless A3, A4 or A5 is armed), then
-        the account."""
-        orders = [one for one in told if isinstance(one, OrderTold)]
+        """Tell a burst: conditional orders, then orders as it happened to them, then the account. A3, A4 and A5 change
+        that; with A4 fills come before their order's acceptance, and before the conditional order's triggering, which
+        another service of the exchange tells."""
+        orders = self._arranged([one for one in told if isinstance(one, OrderTold)])
         algos = [one for one in told if isinstance(one, AlgoTold)]
         rest = [one for one in told if not isinstance(one, OrderTold | AlgoTold)]
-        for one in [*algos, *self._arranged(orders), *rest]:
+        is_early = bool(orders) and orders[0].event == "TRADE"
+        for one in [*orders, *algos, *rest] if is_early else [*algos, *orders, *rest]:
             trader.tell(one)
 
     def _arranged(self, told: list[OrderTold]) -> list[OrderTold]:

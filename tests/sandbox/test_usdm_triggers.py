@@ -11,6 +11,7 @@ from test_usdm_books import Books
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.sandbox.exchange import OrderRefused
+from engine.sandbox.faults import Fault
 from engine.sandbox.traders import AlgoOrder, AlgoTold, OrderTold
 
 
@@ -61,7 +62,8 @@ def test_each_direction(kind: str, side: int, trigger: int, quiet: int, hit: int
     books.check()
 
 
-def test_what_is_told_in_which_order() -> None:
+@pytest.mark.parametrize("is_early", [False, True])
+def test_what_is_told_in_which_order(is_early: bool) -> None:
     books = opened()
     heard: list[str] = []
 
@@ -73,8 +75,11 @@ def test_what_is_told_in_which_order() -> None:
 
     books.trader.listeners.append(listener)
     algo(books, "STOP_MARKET", -1, trigger_ticks=990, close_position=True, lots=0)
+    if is_early:
+        books.futures.faults.arm(Fault("A4"))
     trades(books, 990)
-    assert heard == ["NEW", "TRIGGERING", "TRIGGERED", "order NEW", "order TRADE", "FINISHED"]
+    orders = ["order TRADE", "order NEW", "TRIGGERED"] if is_early else ["TRIGGERED", "order NEW", "order TRADE"]
+    assert heard == ["NEW", "TRIGGERING", *orders, "FINISHED"]
     assert books.trader.positions[0].lots == 0
 
 
