@@ -451,7 +451,7 @@ class CcxtExecution:
         order = await self._find(listing, client_id)
         if order is None:
             return False
-        sent = self._reports.order(order | {"status": ""}) if order.get("filled") else None
+        self._reports.adopt(listing, str(order["id"]), client_id)
         for trade in await self._trades(listing, str(order["id"])):
             self._reports.trade(trade)
         child = (order.get("info") or {}).get("actualOrderId")
@@ -459,8 +459,6 @@ class CcxtExecution:
             self._reports.adopt(listing, str(child), client_id)
             for trade in await self._trades(listing, str(child)):
                 self._reports.trade(trade)
-        if sent is not None and order.get("status") == "closed" and sent.is_over:
-            return True
         self._reports.order(order, again=True)
         return True
 
@@ -494,10 +492,21 @@ class CcxtExecution:
         self._session.spawn(self._look_again(sent))
 
     async def _look_again(self, sent: Sent) -> None:
+        """Ask until it is answered, and again where more was heard meanwhile."""
+        sent.is_asked_for, wait_s = True, FIRST_WAIT_S
         try:
-            await self.ask(sent.listing.number, sent.client_id)
+            while sent.is_asked_for:
+                sent.has_news = False
+                try:
+                    await self.ask(sent.listing.number, sent.client_id)
+                    sent.is_asked_for = sent.has_news
+                except Retryable as error:
+                    text = f"order {sent.client_id} could not be asked for: {error}; asking again"
+                    self._reports.notice("lost", text, sent.listing.number)
+                    await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
+                    wait_s = min(wait_s * 2, LONGEST_WAIT_S)
         except KeelError as error:
-            self._reports.notice("lost", f"order {sent.client_id} could not be asked for: {error}", sent.listing.number)
+            self._reports.notice("refused", f"order {sent.client_id} cannot be asked for: {error}", sent.listing.number)
         finally:
             sent.is_asked_for = False
 

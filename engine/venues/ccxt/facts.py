@@ -45,6 +45,7 @@ class Facts(NamedTuple):
     limiter_venue: str = ""
     budget: str = ""
     order_budget: str = ""
+    public_budget: str = ""  # where calls without a key are counted apart
     weight: float = 1.0
 
 
@@ -83,7 +84,8 @@ EXCHANGES: Final[dict[str, Facts]] = {
         id_param="client_order_id", ids="venue", longest_id=128, has_stops=False,  # X9
         is_priced_market=True, trades_of_order="order_id", has_trade_stream=False, ready="snapshot", gone=BAD_REQUEST,
         quotes="book", fees="all", rights="coinbase",
-        limiter_venue="coinbase", budget="coinbase.private",
+        limiter_venue="coinbase", budget="coinbase.private", public_budget="coinbase.public",
+        weight=0.09,  # v2 calls cost 10.6 there: an hourly limit
     ),
     "kraken": Facts(
         is_tested=False, options={}, addresses={}, testnet="", id_param="clientOrderId", ids="venue", longest_id=18,

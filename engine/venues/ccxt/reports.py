@@ -58,7 +58,8 @@ class Sent:
     is_triggered: bool = False
     filled_lots: int = 0
     end: int = 0
-    is_asked_for: bool = False  # a look-up of its fills is under way
+    is_asked_for: bool = False  # a look-up of its fills is under way,
+    has_news: bool = False  # and more was heard meanwhile
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -159,10 +160,12 @@ class Reports:
     def _finish(self, sent: Sent, order: Mapping[str, Any], status: str, end: int, again: bool) -> None:
         named = order.get("filled")
         filled = sent.listing.lots.nearest(named) if named else 0
-        if filled > sent.filled_lots and not sent.is_asked_for and not again:
-            self.catch_up(sent)
+        if filled > sent.filled_lots and not again:
+            sent.has_news = True
+            if not sent.is_asked_for:
+                self.catch_up(sent)
             return
-        if not end or (sent.is_over and not again) or (filled > sent.filled_lots and not again):
+        if not end or (sent.is_over and not again):
             return
         sent.end = end
         sent.ended.set()

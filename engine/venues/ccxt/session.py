@@ -38,6 +38,7 @@ RECV_WINDOW_MS: Final = 5_000
 _CLOCK_SAMPLES: Final = 3
 _INDIGESTION: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, ccxt.BaseError)
 _URGENCY: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.MARKET_DATA)
+_IS_PUBLIC: ContextVar[bool] = ContextVar("is_public", default=False)
 _BODY: ContextVar[str] = ContextVar("body", default="")
 _SILENT: Final = logging.getLogger("engine.venues.ccxt.client")
 _SILENT.disabled = True
@@ -68,6 +69,7 @@ class Session:
         )  # fmt: skip
         exchange.handle_message, exchange.on_connected = self._hear, self._connect
         exchange.on_rest_response, exchange.throttle = self._respond, self._throttle
+        self._cost, exchange.calculate_rate_limiter_cost = exchange.calculate_rate_limiter_cost, self._weigh
         self._work: set[asyncio.Task[Any]] = set()
 
     # --- requests -----------------------------------------------------------------------------------
@@ -114,10 +116,16 @@ class Session:
             self.clock.note(sent, int(server_ms) * 1_000_000, time.time_ns())
         self.exchange.options["timeDifference"] = -self.clock.offset_ns // 1_000_000
 
+    def _weigh(self, api: Any, *about: Any) -> Any:
+        _IS_PUBLIC.set("public" in str(api).lower())
+        return self._cost(api, *about)
+
     async def _throttle(self, cost: float | None = None) -> None:
-        if self._limiter is not None and self.facts.budget:
+        budget = self.facts.public_budget if _IS_PUBLIC.get() else ""
+        budget = budget or self.facts.budget
+        if self._limiter is not None and budget:
             weight = max(1, math.ceil((cost or 1.0) * self.facts.weight))
-            await self._limiter.acquire(self.facts.budget, weight, _URGENCY.get())
+            await self._limiter.acquire(budget, weight, _URGENCY.get())
 
     def _respond(
         self, code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *sent: Any

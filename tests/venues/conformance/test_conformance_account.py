@@ -106,3 +106,4 @@ def test_a_question_nobody_answers_is_no_empty_answer(subject: Subject, sandbox:
     finally:
         sandbox.tell("/faults", {}, "DELETE")
         made.stop()
+        sandbox.live.blocking.flushall()  # all were told to back off
