@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,8 @@ LONGEST_WAIT_S: Final = 30.0
 HANDSHAKE_S: Final = 5.0
 LIFE_S: Final = 23 * 3600.0
 BUSY_S: Final = 1.0
+_SILENT: Final = logging.getLogger("engine.venues.connection")
+_SILENT.disabled = True  # picows logs addresses, and a listen key may stand in one
 NOT_OURS: Final = (WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE)
 
 
@@ -122,7 +125,7 @@ class Connection(WSListener):
         try:
             url = await self._url()
             transport, _ = await ws_connect(
-                lambda: self, url, websocket_handshake_timeout=HANDSHAKE_S, logger_name="venue"
+                lambda: self, url, websocket_handshake_timeout=HANDSHAKE_S, logger_name=_SILENT
             )
             await transport.wait_disconnected()
         except (WSError, OSError, TimeoutError) as error:

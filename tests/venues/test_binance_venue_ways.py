@@ -149,3 +149,11 @@ async def test_a_new_tick_freezes_the_instrument_and_says_so(sandbox: Stand) -> 
         entry = rig.place(1, 1000)
         await rig.events(entry, "order_reject")
         assert rig.inlet.orders[-1]["reason"] == reasons.PRICE_FILTER
+
+
+async def test_while_nothing_runs_orders_are_refused_with_a_record(sandbox: Stand) -> None:
+    async with rigged(sandbox, runs=("market",)) as rig:
+        entry = rig.place(1, 1000)
+        rig.cancel(entry)
+        await rig.events(entry, "order_reject", "cancel_reject")
+        assert not rig.venue.execution.is_ready

@@ -117,6 +117,8 @@ class BinanceAccount:
                 number = link.by_symbol.get(algo.symbol)
                 if number is not None:
                     found.append(self._algo(number, algo))
+                    if found[-1].client_id is not None:
+                        link.note_book(found[-1].client_id, True)
         return found
 
     async def wallets(self) -> list[Wallet]:

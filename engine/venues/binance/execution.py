@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+from engine.contracts import reasons
 from engine.contracts.errors import Refused, Retryable
 from engine.contracts.instruments import Instrument
+from engine.contracts.records import CANCEL, CANCEL_REJECT, ORDER_REJECT
 from engine.venues.binance.desk import Desk
 from engine.venues.binance.link import Link
 from engine.venues.binance.order_words import unpack
@@ -48,9 +50,12 @@ class BinanceExecution:
         return self._desk is not None and self._desk.is_ready
 
     def send(self, command: Any) -> None:
-        if self._desk is None:
-            raise Retryable(f"{self._link.venue}: not running; no order can leave")
-        self._desk.send(unpack(command))
+        order = unpack(command)
+        if self._desk is not None:
+            self._desk.send(order)
+        else:  # starting again: nothing can leave, the engine tries once more
+            kind = CANCEL_REJECT if order.kind == CANCEL else ORDER_REJECT
+            self._link.refuse(kind, order.instrument, order.client_id, reasons.MARKET_CLOSED)
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         return await self.queries.ask(instrument, client_id)

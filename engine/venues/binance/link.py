@@ -41,6 +41,7 @@ from engine.venues.sheet import Sheet
 
 CLOCK_S: Final = 300.0
 RULES_S: Final = 3600.0
+KEPT_BOOKS: Final = 4096
 
 
 class Commission(msgspec.Struct):
@@ -72,6 +73,7 @@ class Link:
         self.instruments: Sequence[Instrument] = ()
         self.mine: dict[int, Instrument] = {}
         self.by_symbol: dict[str, int] = {}
+        self.algo_book: dict[int, bool] = {}  # our order -> it lies in the book of conditional orders
         self._limits: dict[int, tuple[int, ...]] = {}
         self._inlet: Inlet | None = None
         self._users = 0
@@ -96,6 +98,12 @@ class Link:
     def timestamp_ms(self) -> int:
         """The venue's time now."""
         return self.rest.clock.timestamp_ms(time.time_ns())
+
+    def note_book(self, client_id: int, is_algo: bool) -> None:
+        """Remember in which book an order of ours lies."""
+        if len(self.algo_book) >= KEPT_BOOKS:
+            del self.algo_book[next(iter(self.algo_book))]
+        self.algo_book[client_id] = is_algo
 
     def say(self, kind: NoticeKind, text: str, instrument: int | None = None) -> None:
         """Tell people; before a part runs there is nobody to tell."""
@@ -226,6 +234,13 @@ class Link:
         self.frozen.add(number)
         self.say("rules", f"{why}; its entries are refused", number)
         self.distrust((number,))
+
+    def refuse(self, kind: int, number: int, client_id: int, reason: int) -> None:
+        """ORDER_REJECT or CANCEL_REJECT of something that never left."""
+        now = time.time_ns()
+        self._sheet.begin(self._out, now)
+        self._sheet.put(kind, number, now, 0, 0, reason, client_id, 0, 0, 0, 0)
+        self.inlet.account(self._out, 1)
 
     def distrust(self, numbers: Sequence[int]) -> None:
         """What the books of these show is stale."""

@@ -118,7 +118,8 @@ class _Stream:
         self._url = f"{link.rest.endpoints.ws}{path}?streams={'/'.join(names)}"
         self._codec = Codec(link.instruments, link.client_ids, link.venue)
         self._out: np.ndarray[Any, Any] = np.zeros(MOST_RECORDS, RECORD)
-        self.connection = Connection(f"{link.venue}{path}", self._where, self, mute_s)
+        name = f"{link.venue}{path}" + (f" from {next(iter(fed.values())).symbol}" if len(fed) < len(link.mine) else "")
+        self.connection = Connection(name, self._where, self, mute_s)
         self._books = Books(link, self._codec, self.connection) if any("depth" in name for name in channels) else None
         self._decode: Callable[[bytes, int, np.ndarray[Any, Any]], int] = self._codec.decode
         self._tell: Callable[[np.ndarray[Any, Any], int], None] = link.inlet.market

@@ -34,7 +34,6 @@ _UNPACK: Final = struct.Struct("<qHBBHHHHbBHqqqqq").unpack
 TIFS: Final = {GTC: "GTC", IOC: "IOC", FOK: "FOK"}
 WORST_PCT: Final = 5
 """Limit of a stop-limit order that stands in for a stop-market one, in per cent beyond the trigger."""
-KEPT_ALGO: Final = 1024
 
 
 class Command(NamedTuple):
@@ -96,30 +95,32 @@ class OrderWords:
         self._prices = {n: Text(one.tick_size) for n, one in link.mine.items()}
         self._lots = {n: Text(one.lot_size) for n, one in link.mine.items()}
         self._shapes: dict[tuple[int, ...], _Shape] = {}
-        self._algo: dict[int, None] = {}
 
     def is_algo(self, order: Command) -> bool:
-        """The order lies in the book of conditional orders."""
+        """The order to cancel lies in the book of conditional orders: as remembered, else as its role says."""
         types = self._dialect.algo_types
-        return bool(types) and (order.order_type in types or order.role == ROLE_STOP or order.client_id in self._algo)
+        if not types:
+            return False
+        known = self._link.algo_book.get(order.client_id)
+        return order.order_type in types or order.role == ROLE_STOP if known is None else known
 
     def prepare(self) -> None:
         """Make the shapes that are used most, so that no first order waits for them."""
+        known = dict(self._link.algo_book)  # the blanks are no orders
         for number in self._link.mine:
             blank = Command(0, 0, MARKET, GTC, 0, 0, 0, number, BUY, 0, 0, 1, 1, 1, 1, 0)
             for side in (1, -1):
                 for order_type in (MARKET, LIMIT_ORDER, STOP_MARKET):
                     self.place(blank._replace(side=side, order_type=order_type), 0)
             self.cancel(blank, 0)
-        self._algo.clear()
+        self._link.algo_book.clear()
+        self._link.algo_book.update(known)
 
     def place(self, order: Command, now_ms: int) -> tuple[str, bytes]:
         """Request id and frame of a PLACE; with `ref_id`, of a replacement."""
         is_replace = bool(order.ref_id)
-        if order.order_type in self._dialect.algo_types:
-            if len(self._algo) >= KEPT_ALGO:
-                del self._algo[next(iter(self._algo))]
-            self._algo[order.client_id] = None
+        if self._dialect.algo_types:
+            self._link.note_book(order.client_id, order.order_type in self._dialect.algo_types)
         key = (order.instrument, order.side, order.order_type, order.tif, order.bits, is_replace)
         shape = self._shapes.get(key) or self._shape(key, order)
         action = client_ids.REPLACE if is_replace else client_ids.PLACE

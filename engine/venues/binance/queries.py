@@ -141,6 +141,7 @@ class Queries:
         algo = await self._algo(number, text)
         if algo is None:
             return order is not None
+        self._link.note_book(client_id, True)
         child = None
         if algo.actualOrderId and order is None:
             child = await self._order(number, {"orderId": str(algo.actualOrderId)})
