@@ -174,6 +174,13 @@ def test_funding_moves_money_and_the_next_payment(usdm: RunningUsdm) -> None:
     assert usdm.get("/fapi/v1/fundingRate", symbol="BTCUSDT")[-1]["fundingRate"] == "0.00100000"
 
 
+def test_candles_end_at_a_minute_and_at_fifteen_hundred(usdm: RunningUsdm) -> None:
+    rows = usdm.get("/fapi/v1/klines", symbol="BTCUSDT", interval="1m", limit=1500)
+    assert len(rows) >= 10 and rows == usdm.get("/fapi/v1/continuousKlines", pair="BTCUSDT", interval="1m", limit=5000)
+    asked = {"symbol": "BTCUSDT", "interval": "1s"}
+    assert usdm.call("GET", "/fapi/v1/klines", signed=False, **asked)[1]["code"] == -1120
+
+
 def test_batches_answer_each_order(usdm: RunningUsdm) -> None:
     orders = (
         f'[{{"symbol":"BTCUSDT","side":"BUY","type":"LIMIT","timeInForce":"GTC","quantity":"0.01",'

@@ -106,9 +106,9 @@ def agg_trade(tape: Tape, one: Trade) -> dict[str, Any]:
     }
 
 
-def klines(exchange: Show, p: Parameters) -> Json:
+def klines(exchange: Show, p: Parameters, most: int = 1000) -> Json:
     """GET klines: made of the minutes since the history began, or the latest seconds."""
-    tape, limit = p.tape(exchange.by_name), p.limit(500, 1000)
+    tape, limit = p.tape(exchange.by_name), p.limit(500, most)
     interval = needed(p.word("interval", INTERVALS), "interval")
     start, end = p.integer("startTime"), p.integer("endTime")
     tape.fill_minutes(exchange.clock.now_ms())

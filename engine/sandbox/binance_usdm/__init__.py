@@ -29,5 +29,6 @@ Simplified
 * Orders of customers meet the recorded market only, so self-trade prevention has nothing to do. No GTD, no price
   match, no portfolio margin, no multi-asset margin (it can be switched, and changes nothing), no TRADE_LITE.
 * All perpetuals share one quote asset. The book has 20 levels. Each trade is its own aggregate.
-* Unused parameters are not refused.
+* countdownCancelAll leaves conditional orders alone; what the exchange does with them is not known.
+* Conditional orders and what they turn into share the client's id. Unused parameters are not refused.
 """

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from engine.sandbox.binance_spot import market_calls as spot
 from engine.sandbox.binance_spot.catalogue import chosen
 from engine.sandbox.binance_spot.parameters import Parameters
+from engine.sandbox.binance_usdm.errors import UsdmError
 from engine.sandbox.futures import Futures
 from engine.sandbox.perp_tape import FUNDING_MS, PerpTape
 from engine.sandbox.tape import text_e8
 
 Json = Any
+MOST_KLINES: Final = 1500
 
 
 def depth(futures: Futures, p: Parameters) -> Json:
@@ -40,15 +42,22 @@ def _without(shape: dict[str, Any], name: str) -> dict[str, Any]:
     return {key: value for key, value in shape.items() if key != name}
 
 
+def klines(futures: Futures, p: Parameters) -> Json:
+    """GET klines: spot's, without those of a second."""
+    if p.plain("interval") == "1s":
+        raise UsdmError(-1120)
+    return spot.klines(futures, p, MOST_KLINES)
+
+
 def mark_klines(futures: Futures, p: Parameters) -> Json:
     """GET markPriceKlines and indexPriceKlines (by `pair`): the candles of the last price stand in for them."""
     plain = Parameters({"symbol": p.text("pair") or p.text("symbol") or ""} | dict(p.items()))
-    return [[*row[:5], "0", row[6], "0", row[8], "0", "0", "0"] for row in spot.klines(futures, plain)]
+    return [[*row[:5], "0", row[6], "0", row[8], "0", "0", "0"] for row in klines(futures, plain)]
 
 
 def continuous_klines(futures: Futures, p: Parameters) -> Json:
     """GET continuousKlines: by `pair`."""
-    return spot.klines(futures, Parameters({"symbol": p.text("pair") or ""} | dict(p.items())))
+    return klines(futures, Parameters({"symbol": p.text("pair") or ""} | dict(p.items())))
 
 
 def price_ticker(futures: Futures, p: Parameters) -> Json:

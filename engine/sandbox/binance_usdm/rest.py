@@ -40,7 +40,7 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/fapi/v1/trades", 5, "NONE", market.trades),
     Call("GET", "/fapi/v1/historicalTrades", 20, "KEY", market.historical_trades),
     Call("GET", "/fapi/v1/aggTrades", 20, "NONE", market.agg_trades),
-    Call("GET", "/fapi/v1/klines", _kline_weight, "NONE", spot.klines),
+    Call("GET", "/fapi/v1/klines", _kline_weight, "NONE", market.klines),
     Call("GET", "/fapi/v1/continuousKlines", _kline_weight, "NONE", market.continuous_klines),
     Call("GET", "/fapi/v1/markPriceKlines", _kline_weight, "NONE", market.mark_klines),
     Call("GET", "/fapi/v1/indexPriceKlines", _kline_weight, "NONE", market.mark_klines),
