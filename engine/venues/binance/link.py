@@ -112,15 +112,17 @@ class Link:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something on the side while a part runs; its errors are told."""
-        task = asyncio.create_task(self._guarded(work))
+        task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except KeelError as error:
-            self.say("refused", str(error))
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, KeelError):
+            self.say("lost" if isinstance(error, Retryable) else "refused", str(error))
+        elif error is not None:  # a mistake of ours: named without its text, which may hold anything
+            self.say("lost", f"work in the background ended by {type(error).__name__}")
 
     @asynccontextmanager
     async def open(self, instruments: Sequence[Instrument], inlet: Inlet) -> AsyncIterator[None]:
