@@ -174,6 +174,7 @@ async def rigged(
     account: int = 0,
     kind: str = "HMAC",
     runs: Sequence[str] = ("market", "execution"),
+    prepare: Callable[[Venue], None] = lambda _: None,
     **options: Any,
 ) -> AsyncIterator[Rig]:
     """A venue whose parts run, once it is ready."""
@@ -185,6 +186,7 @@ async def rigged(
     venue = open_binance(market, where, key, Secret(secret), limiter, ClientIds("keeltest"), **options)
     recorder = Recorder()
     instruments = await venue.market.load(symbols)
+    prepare(venue)
     parts = [getattr(venue, part) for part in runs]
     tasks = [asyncio.create_task(part.run(instruments, recorder)) for part in parts]
     rig = Rig(venue, sandbox, recorder, instruments)

@@ -15,6 +15,7 @@ from engine.contracts import reasons
 from engine.contracts.records import ROLE_EXIT, STOP_MARKET
 from engine.venues.binance.endpoints import given
 from engine.venues.binance.order_words import Text
+from engine.venues.port import Venue
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -157,3 +158,27 @@ async def test_while_nothing_runs_orders_are_refused_with_a_record(sandbox: Stan
         rig.cancel(entry)
         await rig.events(entry, "order_reject", "cancel_reject")
         assert not rig.venue.execution.is_ready
+
+
+async def test_a_symbol_without_stop_market_orders_and_replacement_gets_stand_ins(sandbox: Stand) -> None:
+    def poorer(venue: Venue) -> None:
+        rules = venue.market._link.rules  # type: ignore[attr-defined]
+        types = rules["BTC/USDT"].order_types - {"STOP_LOSS"}
+        rules["BTC/USDT"] = rules["BTC/USDT"]._replace(order_types=types, replaces=False)
+
+    async with rigged(sandbox, account=4, prepare=poorer) as rig:
+        assert len(rig.inlet.told("emulated")) == 2
+        buy = rig.place(1, 2000)
+        await rig.has(buy, "fill")
+        bid, _ = rig.touch()
+        stop = rig.place(-1, 1000, STOP_MARKET, trigger_ticks=bid * 90 // 100)
+        await rig.has(stop, "order_ack")
+        (order,) = await rig.venue.account.open_orders()
+        assert (order.order_type, order.trigger_ticks) == ("STOP_LOSS_LIMIT", bid * 90 // 100)
+        assert order.price_ticks == bid * 90 // 100 * 95 // 100
+        moved = rig.place(-1, 1000, STOP_MARKET, trigger_ticks=bid * 91 // 100, ref_id=stop)
+        await rig.has(moved, "order_ack")
+        kinds = [(e["kind"], e["client_id"]) for e in rig.inlet.orders]
+        assert kinds.index(("cancel_ack", stop)) < kinds.index(("order_ack", moved))
+        rig.cancel(moved)
+        await rig.has(moved, "cancel_ack")
