@@ -36,6 +36,7 @@ class Facts(NamedTuple):
     # market
     quotes: Literal["touch", "book"] = "touch"
     fee_in_base: bool = False
+    fee_asset: str = ""  # a third asset that fees may be taken in
     # account
     fees: Literal["each", "all"] = "each"
     rights: Literal["", "binance", "coinbase"] = ""
@@ -61,7 +62,7 @@ EXCHANGES: Final[dict[str, Facts]] = {
             "ws.spot": "{ws}/ws", "ws.ws-api.spot": "{ws_api}",
         },
         testnet="sandbox", id_param="clientOrderId", ids="client", longest_id=36, trades_of_order="orderId",
-        fee_in_base=True, rights="binance", codes="binance",
+        fee_in_base=True, fee_asset="BNB", rights="binance", codes="binance",
         limiter_venue="binance.spot", budget="binance.spot.weight", order_budget="binance.spot.orders", weight=5.0,
     ),
     "binanceusdm": Facts(
@@ -73,7 +74,7 @@ EXCHANGES: Final[dict[str, Facts]] = {
             "fapiData": "{rest}/futures/data", "sapi": "{rest}/sapi/v1", "ws.linear": "{ws}/ws",
         },
         testnet="demo", id_param="clientOrderId", ids="client", longest_id=36, has_algo_book=True,
-        trades_of_order="orderId", forced=_BINANCE_FORCED, codes="binance", rights="binance",
+        trades_of_order="orderId", forced=_BINANCE_FORCED, fee_asset="BNB", codes="binance", rights="binance",
         limiter_venue="binance.usdm", budget="binance.usdm.weight", order_budget="binance.usdm.orders",
     ),
     "coinbase": Facts(

@@ -35,6 +35,7 @@ LONGEST_WAIT_S: Final = 30.0
 _ROOM: Final = 512
 _SIDES: Final = {"buy": BUY, "sell": SELL}
 _BOOK_LIMIT: Final = 100
+_MOST_CANDLES: Final = 299  # the smallest page of the exchanges here
 
 
 @dataclass
@@ -101,9 +102,12 @@ class CcxtMarketData:
         await self._session.ask("load_markets", urgency=Urgency.MARKET_DATA)
         frames = self._session.exchange.timeframes or {}
         names = {self._session.exchange.parse_timeframe(name): name for name in frames}
-        if timeframe_s not in names:
+        fitting = [seconds for seconds in names if timeframe_s % seconds == 0]
+        if not fitting:
             known = ", ".join(str(seconds) for seconds in sorted(names))
             raise BadInput(f"timeframe {timeframe_s} s is not offered by {self.name}; it has {known}")
+        step_s, asked_s = max(fitting), timeframe_s
+        timeframe_s, count = step_s, min(count * (asked_s // step_s), _MOST_CANDLES)
         args = (instrument.symbol, names[timeframe_s], None, count + 1)
         rows = await self._session.ask("fetch_ohlcv", *args, urgency=Urgency.MARKET_DATA)
         now_ms = (time.time_ns() + self._session.clock.offset_ns) // 1_000_000
@@ -118,6 +122,10 @@ class CcxtMarketData:
         self._inlet = inlet
         self._session.undecodable = lambda text: self._notice("undecodable", text)
         async with self._session.use():
+            if not self._session.facts.is_tested:
+                self._notice(
+                    "rules", f"{self._session.exchange.id} is experimental: nobody tested it against a sandbox"
+                )
             if listings:
                 await self._learn(listings)
                 self._feeds = self._plan(listings)

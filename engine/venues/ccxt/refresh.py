@@ -1,14 +1,17 @@
-"""Rules and fees read again on a schedule, and at once after the venue refused an order for a rule (X6, X13)."""
+"""Rules, fees and funding read again on a schedule, and at once after an order was refused for a rule (X6, X13)."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from decimal import Decimal
 from typing import Any, Final
 
 from engine.contracts.errors import KeelError
-from engine.contracts.instruments import Instrument
+from engine.contracts.instruments import E8, Instrument
+from engine.venues.budgets import Urgency
 from engine.venues.ccxt.board import Board, Listing
+from engine.venues.ccxt.faults import Failure
 from engine.venues.ccxt.market import CcxtMarketData
 from engine.venues.ccxt.reports import Reports
 from engine.venues.ccxt.rules import changes, is_rescaled, with_fees
@@ -23,11 +26,14 @@ class Refresh:
 
     def __init__(self, session: Session, board: Board, market: CcxtMarketData, every_s: float) -> None:
         self._session, self._board, self._market, self._every_s = session, board, market, every_s
+        self._funding_ms = 0
         self.now = asyncio.Event()
         self.fees: dict[str, tuple[Decimal, Decimal]] = {}
 
     async def run(self, reports: Reports) -> None:
         """Until cancelled."""
+        self._funding_ms = self._session.exchange.milliseconds()
+        await self._price_fee_asset(reports)
         while True:
             try:
                 async with asyncio.timeout(self._every_s):
@@ -49,6 +55,32 @@ class Refresh:
         for listing, new in zip(listings, fresh, strict=True):
             maker, taker = fees.get(listing.symbol, (listing.instrument.maker_fee, listing.instrument.taker_fee))
             self._tell(reports, listing, with_fees(new, maker, taker))
+        await self._price_fee_asset(reports)
+        await self._read_funding(reports)
+
+    async def _price_fee_asset(self, reports: Reports) -> None:
+        """What a third asset that fees are taken in (BNB) is worth."""
+        asset = self._session.facts.fee_asset
+        for quote in {listing.instrument.quote for listing in self._board.by_symbol.values()}:
+            symbol = f"{asset}/{quote}"
+            found = symbol if symbol in (self._session.exchange.markets or {}) else f"{symbol}:{quote}"
+            if asset and found in (self._session.exchange.markets or {}):
+                ticker = await self._session.attempt(Urgency.MARKET_DATA, "fetch_ticker", found)
+                if not isinstance(ticker, Failure) and ticker.get("last"):
+                    reports.rates[symbol] = float(ticker["last"])
+
+    async def _read_funding(self, reports: Reports) -> None:
+        """Funding paid on our positions since the last look."""
+        if not self._session.exchange.has.get("fetchFundingHistory") or not self._session.exchange.apiKey:
+            return
+        since_ms = self._funding_ms
+        for listing in self._board.by_symbol.values():
+            if listing.instrument.kind == "perp":
+                for paid in await self._session.ask("fetch_funding_history", listing.symbol, since_ms, 100):
+                    if int(paid["timestamp"]) > since_ms:
+                        amount = decimal_of(paid["amount"], f"{listing.symbol}: funding") * E8
+                        reports.funding(listing, int(paid["timestamp"]) * 1_000_000, math.floor(amount))
+                        self._funding_ms = max(self._funding_ms, int(paid["timestamp"]))
 
     def _tell(self, reports: Reports, listing: Listing, new: Instrument) -> None:
         old = listing.instrument
