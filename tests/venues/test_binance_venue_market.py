@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -260,3 +262,35 @@ async def test_a_broken_connection_is_opened_again() -> None:
         await ear.recorder.until(lambda: connection.health.reconnects == 2 and {"number": 3} in ear.heard)
     with pytest.raises(Retryable, match="not connected"):
         connection.send(b"{}")
+
+
+@pytest.mark.parametrize("garbage", [b"\x8b\x7f\xff", b"\x81\x05abc", b"\x03\x00\xff\xff", b"\x81\xff" + b"\xff" * 8])
+async def test_frames_that_are_none_cost_the_connection_and_nothing_else(garbage: bytes) -> None:
+    count = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal count
+        count += 1
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = next(
+            line.split(b": ")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+        )
+        accept = b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        lead = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        writer.write(lead + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        writer.write(b"\x81\x07" + b'{"n":%d}' % count)
+        if count == 1:
+            writer.write(garbage)
+            writer.close()
+            return
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    ear = Ear()
+    async with connected(f"ws://127.0.0.1:{port}/", ear) as connection:
+        await ear.recorder.until(lambda: {"n": 2} in ear.heard)
+        assert connection.health.reconnects == 1
+    server.close()
+    await server.wait_closed()
