@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # PYTHON=/path/to/python overrides the search for the first Python >= 3.11.
 PYTHON ?=
-# make soak SECONDS=900: how long (the shell has a SECONDS of its own, so only one given to make counts)
-SECONDS_TO_SOAK := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),600)
+# make soak SECONDS=900, make demo SECONDS=60: how long (the shell has a SECONDS of its own: only make's counts)
+SECONDS_GIVEN := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
+SECONDS_TO_SOAK := $(or $(SECONDS_GIVEN),600)
 
 help:
-	@echo "make setup   create $(VENV) with what the engine needs (no torch)"
-	@echo "make demo    set up, backtest momentum, write the report, say where to look"
+	@echo "make setup   create $(VENV) with what the engine needs (no torch), compile the core"
+	@echo "make demo    set up, watch the engine trade on a simulated exchange (SECONDS=60: ends by itself)"
 	@echo "make test    set up, then ruff, mypy, import contracts and the tests (minutes)"
 	@echo "make soak    the long tests that make test leaves out"
 	@echo "make bench   measure the core's speed (beside its peers where make peers was run)"
@@ -22,7 +23,9 @@ help:
 	@echo "make docs    write docs/configuration.md and keel.example.toml from the settings"
 	@echo "make lint    ruff, mypy and the import contracts only"
 
+# Compiling takes a moment where this build was compiled before, so it needs no stamp.
 setup: $(VENV)/.engine
+	@$(BIN)/trading-cli compile
 
 $(BIN)/python:
 	@python=''; \
@@ -55,8 +58,8 @@ $(VENV)/.dev: $(VENV)/.engine
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-demo: $(VENV)/.engine
-	@$(BIN)/trading-cli demo
+demo: setup
+	@$(BIN)/trading-cli demo $(if $(SECONDS_GIVEN),--seconds $(SECONDS_GIVEN))
 
 lint: $(VENV)/.dev
 	@echo "lint: ruff" && $(BIN)/ruff check .

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from engine.cli.terminal import JsonOption, print_json, say
-from engine.contracts.errors import KeelError
+from engine.contracts.errors import Fatal
 
 if TYPE_CHECKING:
     from engine.cli.supervise import Child, Projector
@@ -38,6 +39,7 @@ CONFIG: Final = "keel.toml"
 LOG: Final = "engine.log"
 START_S: Final = 60.0
 LOOK_S: Final = 0.5
+CONTROL_S: Final = 10.0  # for the sandbox's word whether it plays on
 
 
 def demo(
@@ -50,36 +52,33 @@ def demo(
     """
     from engine import settings
     from engine.cli import supervise
+    from engine.cli.compiling import tell
     from engine.cli.up import hold_servers
     from engine.runtime.compiling import compile_engine
 
     started = time.monotonic()
     home = (settings.load().home / "demo").resolve()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    compile_engine(_each(say))
+    compile_engine(tell)
     with ExitStack() as stack:
         say("1/3 sandbox exchange (simulated), PostgreSQL and Redis")
         sandbox = stack.enter_context(sandbox_process())
         in_force = own_settings(home)
         hold_servers(in_force, stack)
         say("2/3 market")
-        write_config(home, supervise.first_line(sandbox, "the sandbox", START_S)["venues"]["binance_spot"])
+        line = supervise.first_line(sandbox, "the sandbox", START_S)
+        write_config(home, line["venues"]["binance_spot"])
         say("3/3 engine")
         child = stack.enter_context(supervise.engine_process(settings.environment(), log=home / LOG))
         projector = supervise.Projector(in_force, child.run_dir)
         stack.callback(projector.finish)
         say(f"trading after {time.monotonic() - started:.1f} s")
         try:
-            watch(in_force, child, seconds)
+            say(f"ending: {watch(in_force, child, seconds, line['control'])}")
         except KeyboardInterrupt:
-            say("ending")
+            say("ending: you asked for it")
         supervise.end(child.process)
     tell_end(child, projector, as_json)
-
-
-def _each(tell: Callable[[str], None]) -> Callable[[str], None]:
-    """Only every hundredth function of a first compile."""
-    return lambda text: tell(text) if text.split(": ")[-1].split()[0].endswith("00") else None
 
 
 @contextmanager
@@ -134,8 +133,9 @@ def write_config(home: Path, urls: dict[str, Any]) -> None:
     (home / CONFIG).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def watch(settings: Settings, child: Child, seconds: float) -> None:
-    """Show the live view until the time is over or the engine ends: a table in a terminal, else a line now and then."""
+def watch(settings: Settings, child: Child, seconds: float, control: str) -> str:
+    """Show the live view (a table in a terminal, else a line now and then) until the time or the market is over;
+    returns which. Raises Fatal when the engine ends by itself."""
     from engine.cli.watching import Screen
     from engine.store.redis_server import connect_redis
 
@@ -147,11 +147,26 @@ def watch(settings: Settings, child: Child, seconds: float) -> None:
     ):
         while (left := ends - time.monotonic()) > 0:
             screen.look()
+            if market_is_over(control):
+                return "the sandbox's market is over"
             try:
                 child.process.wait(min(LOOK_S, left))
             except subprocess.TimeoutExpired:
                 continue
-            raise KeelError("the engine ended by itself; its last words are in demo/engine.log under the home folder")
+            raise Fatal("the engine ended by itself; its last words are in demo/engine.log under the home folder")
+    return "the time is over"
+
+
+def market_is_over(control: str) -> bool:
+    """Whether the sandbox has played all it has. Raises Fatal where it does not answer any more."""
+    asked = http.client.HTTPConnection(control.removeprefix("http://"), timeout=CONTROL_S)
+    try:
+        asked.request("GET", "/")
+        return bool(json.loads(asked.getresponse().read())["is_over"])
+    except OSError as error:
+        raise Fatal(f"the sandbox ended by itself, or hangs: its control endpoint said {error}") from None
+    finally:
+        asked.close()
 
 
 def tell_end(child: Child, projector: Projector, as_json: bool) -> None:

@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import backtest, bench, config, control, data, demo, doctor, engine, keys, runs, sandbox, status, up
+from engine.cli import (
+    backtest,
+    bench,
+    compiling,
+    config,
+    control,
+    data,
+    demo,
+    doctor,
+    engine,
+    keys,
+    runs,
+    sandbox,
+    status,
+    up,
+)
 from engine.cli.terminal import Commands
 
 app = typer.Typer(
@@ -32,6 +47,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("engine", hidden=True)(engine.engine)
+app.command("compile", hidden=True)(compiling.compile_all)
 app.command("backtest")(backtest.backtest)
 app.command("replay")(runs.replay)
 app.command("report")(runs.report)
