@@ -6,29 +6,26 @@ Rules
   its order's placing is in.
 * A replacement is a confirmed cancel and then a new order: no exchange here replaces atomically through ccxt.
 * What the streams and the answers say goes through `Reports`, which tells everything once.
-* After the user stream was gone, every order that may still live is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-import ccxt
-
 from engine.contracts import reasons
 from engine.contracts import records as r
-from engine.contracts.errors import BadInput, Fatal, KeelError, Retryable, Unknown
+from engine.contracts.errors import BadInput, KeelError, Retryable, Unknown
 from engine.contracts.instruments import Instrument
 from engine.venues.budgets import Urgency
 from engine.venues.ccxt.board import Board, Listing
-from engine.venues.ccxt.faults import Failure, failure_of
+from engine.venues.ccxt.faults import Failure
+from engine.venues.ccxt.inquiry import Inquiry
 from engine.venues.ccxt.refresh import Refresh
 from engine.venues.ccxt.reports import Reports, Sent
 from engine.venues.ccxt.session import Session
+from engine.venues.ccxt.user_stream import UserStream
 from engine.venues.emulated_stops import EmulatedStops, HeldStop
 from engine.venues.port import Inlet, StreamHealth
 
@@ -75,13 +72,10 @@ class CcxtExecution:
     ) -> None:
         self._session, self._board, self._reports, self._stops = session, board, reports, stops
         self._refresh = refresh
-        self._is_up = asyncio.Event()
-        self._is_dead_key = False
-        self._reconnects = self._messages = 0
-        self._data_ns = 0
+        self._inquiry = Inquiry(session, board, reports, stops)
+        self._stream = UserStream(session, board, reports, stops, self._inquiry)
         self._leverage: dict[int, int] = {}
         self._has_told_emulated = False
-        reports.catch_up = self._catch_up
         stops.fire = self._fire
 
     # --- life ---------------------------------------------------------------------------------------
@@ -94,100 +88,17 @@ class CcxtExecution:
             if not listings:
                 return
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen())
-                if self._session.facts.has_trade_stream:
-                    tasks.create_task(self._listen_to_trades())
+                tasks.create_task(self._stream.run())
                 tasks.create_task(self._refresh.run(self._reports))
 
     @property
     def is_ready(self) -> bool:
         """See the port."""
-        return self._is_up.is_set() and not self._is_dead_key
-
-    async def ready(self) -> None:
-        """Wait until the user stream stands."""
-        await self._is_up.wait()
-
-    async def _listen(self) -> None:
-        """The user stream's orders, until cancelled."""
-        exchange, wait_s = self._session.exchange, FIRST_WAIT_S
-        while True:
-            try:
-                if not self._is_up.is_set():
-                    await self._session.ask("load_markets")
-                    await self._session.measure_clock()
-                orders = await self._next_orders(exchange)
-            except (ccxt.BaseError, KeelError) as error:
-                self._lost(error)
-            else:
-                wait_s = FIRST_WAIT_S
-                self._data_ns, self._messages = time.time_ns(), self._messages + 1
-                for order in orders:
-                    self._reports.order(order)
-                continue
-            await self._session.hang_up("orders")
-            await self._session.hang_up("user")
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
-
-    async def _next_orders(self, exchange: Any) -> list[Any]:
-        if self._is_up.is_set():
-            found: list[Any] = await exchange.watch_orders()
-            return found
-        if self._session.facts.ready == "snapshot":
-            found = await exchange.watch_orders()
-            self._stand()
-            return found
-        market = next(iter(self._board.by_symbol.values()))
-        kind = "spot" if market.instrument.kind == "spot" else "swap"
-        await exchange.authenticate({"type": kind if kind == "spot" else "linear"} if _is_binance(exchange) else {})
-        watching = asyncio.ensure_future(exchange.watch_orders())
-        try:
-            await asyncio.sleep(0)
-            await self._session.settle()
-            self._stand()
-            return list(await watching)
-        finally:
-            watching.cancel()
-
-    def _stand(self) -> None:
-        self._is_dead_key = False
-        self._is_up.set()
-        self._reports.notice("connected", "orders and fills are heard")
-        for sent in list(self._reports.sent.values()):
-            if not sent.is_over and self._stops.find(sent.client_id) is None and sent.answered.is_set():
-                self._session.spawn(self._look_again(sent))
-
-    def _lost(self, error: Exception) -> None:
-        failure = failure_of(error, self._session.facts.codes) if isinstance(error, ccxt.BaseError) else None
-        text = failure.text if failure is not None else str(error)
-        was_up = self._is_up.is_set()
-        self._is_up.clear()
-        self._session.forget_login()
-        self._reconnects += was_up
-        if failure is not None and failure.reaction is Fatal:
-            self._is_dead_key = True
-            self._reports.notice("refused", f"orders and fills: {text}; check the API key and its rights")
-        else:
-            self._reports.notice("lost", f"orders and fills: {text}; connecting again")
-
-    async def _listen_to_trades(self) -> None:
-        exchange = self._session.exchange
-        while True:
-            await self._is_up.wait()
-            try:
-                trades = await exchange.watch_my_trades()
-            except ccxt.BaseError:
-                self._is_up.clear()  # the same socket as the orders', which tell why
-                await self._session.hang_up("myTrades")
-                continue
-            self._data_ns, self._messages = time.time_ns(), self._messages + 1
-            for trade in trades:
-                self._reports.trade(trade)
+        return self._stream.stands
 
     def health(self) -> list[StreamHealth]:
         """See the port."""
-        return [StreamHealth("orders", self._is_up.is_set(), self._data_ns, self._messages, self._reconnects, 0, 0)]
+        return [self._stream.health()]
 
     # --- commands -----------------------------------------------------------------------------------
 
@@ -358,13 +269,13 @@ class CcxtExecution:
         facts, last = self._session.facts, Failure(reasons.UNKNOWN_ORDER, KeelError, "not found")
         if facts.ids == "venue" and not sent.venue_id:
             try:
-                found = await self._find(sent.listing, sent.client_id)
+                found = await self._inquiry.find(sent.listing, sent.client_id)
             except KeelError as error:
                 return Failure(reasons.VENUE_REFUSED, Unknown, str(error))
             if found is None:
                 return last
             sent.venue_id = str(found["id"])
-        for book in self._books(sent):
+        for book in self._inquiry.books(sent):
             params = book | ({"clientOrderId": self._reports.text(sent.client_id)} if facts.ids == "client" else {})
             last = await self._session.attempt(urgency, "cancel_order", sent.venue_id, sent.listing.symbol, params)
             if isinstance(last, Failure) and last.reason == facts.gone:
@@ -372,12 +283,6 @@ class CcxtExecution:
             if not isinstance(last, Failure) or last.reason != reasons.UNKNOWN_ORDER:
                 return last
         return last
-
-    def _books(self, sent: Sent) -> list[dict[str, Any]]:
-        """Where an order may lie, the likelier first."""
-        if not self._session.facts.has_algo_book:
-            return [{}]
-        return [{"trigger": True}, {}] if sent.trigger_ticks and not sent.is_triggered else [{}, {"trigger": True}]
 
     async def _confirm(self, sent: Sent, order: dict[str, Any]) -> None:
         """Tell the end of a cancelled order, by the answer where it says so, else by the stream or by asking."""
@@ -389,7 +294,7 @@ class CcxtExecution:
             async with asyncio.timeout(CONFIRM_S):
                 await sent.ended.wait()
         except TimeoutError:
-            await self._look_again(sent)
+            await self._inquiry.look_again(sent)
 
     async def _withdraw(self, want: Want, sent: Sent) -> bool:
         """Cancel the order that is to be replaced; False where the new one must not be placed."""
@@ -443,73 +348,4 @@ class CcxtExecution:
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         """See the port."""
-        listing = self._board.at(instrument)
-        held = self._stops.find(client_id)
-        if held is not None:
-            self._reports.tell(r.ORDER_ACK, held.order[1])
-            return True
-        order = await self._find(listing, client_id)
-        if order is None:
-            return False
-        self._reports.adopt(listing, str(order["id"]), client_id)
-        for trade in await self._trades(listing, str(order["id"])):
-            self._reports.trade(trade)
-        child = (order.get("info") or {}).get("actualOrderId")
-        if child and str(child) != "0":
-            self._reports.adopt(listing, str(child), client_id)
-            for trade in await self._trades(listing, str(child)):
-                self._reports.trade(trade)
-        self._reports.order(order, again=True)
-        return True
-
-    async def _find(self, listing: Listing, client_id: int) -> dict[str, Any] | None:
-        """The order as the venue shows it, under our id; None where no book has it. Raises Retryable, Refused."""
-        facts, text = self._session.facts, self._reports.text(client_id)
-        sent = self._reports.sent.get(client_id) or Sent(client_id, listing, 0, 0)
-        if facts.ids == "client" or sent.venue_id:
-            for book in self._books(sent):
-                params = book | ({"clientOrderId": text} if facts.ids == "client" else {})
-                found = await self._session.attempt(Urgency.EXIT, "fetch_order", sent.venue_id, listing.symbol, params)
-                if not isinstance(found, Failure):
-                    return dict(found) | {"clientOrderId": text, "symbol": listing.symbol}
-                if found.reason != reasons.UNKNOWN_ORDER:
-                    raise found.error()
-            return None
-        for method in ("fetch_open_orders", "fetch_orders"):
-            for order in await self._session.ask(method, listing.symbol, None, _LOOK_BACK):
-                if order.get("clientOrderId") == text:
-                    return dict(order)
-        return None
-
-    async def _trades(self, listing: Listing, venue_id: str) -> list[Any]:
-        params = {self._session.facts.trades_of_order: venue_id} if self._session.facts.trades_of_order else {}
-        trades = await self._session.ask("fetch_my_trades", listing.symbol, None, _LOOK_BACK, params)
-        return [trade for trade in trades if str(trade.get("order") or venue_id) == venue_id]
-
-    def _catch_up(self, sent: Sent) -> None:
-        """An order's fills did not come by themselves: ask for them."""
-        sent.is_asked_for = True
-        self._session.spawn(self._look_again(sent))
-
-    async def _look_again(self, sent: Sent) -> None:
-        """Ask until it is answered, and again where more was heard meanwhile."""
-        sent.is_asked_for, wait_s = True, FIRST_WAIT_S
-        try:
-            while sent.is_asked_for:
-                sent.has_news = False
-                try:
-                    await self.ask(sent.listing.number, sent.client_id)
-                    sent.is_asked_for = sent.has_news
-                except Retryable as error:
-                    text = f"order {sent.client_id} could not be asked for: {error}; asking again"
-                    self._reports.notice("lost", text, sent.listing.number)
-                    await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
-                    wait_s = min(wait_s * 2, LONGEST_WAIT_S)
-        except KeelError as error:
-            self._reports.notice("refused", f"order {sent.client_id} cannot be asked for: {error}", sent.listing.number)
-        finally:
-            sent.is_asked_for = False
-
-
-def _is_binance(exchange: Any) -> bool:
-    return str(exchange.id).startswith("binance")
+        return await self._inquiry.ask(instrument, client_id)
