@@ -2,7 +2,7 @@
 
 Rules
 -----
-* Attempts are spaced by an exponential back-off with full jitter; a connection that delivered data resets it.
+* Attempts are spaced by an exponential back-off with full jitter; a connection that lasted `STEADY_S` resets it.
 * Life is data: pings and pongs do not count. A socket without data for `mute_s` is cut and opened anew. A socket that
   may rightly be silent gives a `heartbeat`, a question whose answer is data.
 * Binance ends every connection after 24 h: ours end themselves at `LIFE_S`, at a moment that is not busy.
@@ -16,7 +16,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -26,6 +26,7 @@ from engine.venues.undecodable import Undecodable
 
 FIRST_WAIT_S: Final = 0.05
 LONGEST_WAIT_S: Final = 30.0
+STEADY_S: Final = 10.0
 HANDSHAKE_S: Final = 5.0
 LIFE_S: Final = 23 * 3600.0
 BUSY_S: Final = 1.0
@@ -54,8 +55,11 @@ class Connection(WSListener):
     """`run` it as a task; `send` while `is_up`.
 
     `url` is asked before every attempt (it may have to wait for a rate limit, or a fresh listen key); what it raises
-    as Retryable counts as a failed attempt. `is_busy` holds the planned reconnect back.
+    as Retryable counts as a failed attempt. `is_busy` holds the planned reconnect back. `on_sent`: told of every frame
+    of every connection once it is in the kernel's hands (for benches).
     """
+
+    on_sent: ClassVar[Callable[[bytes], None] | None] = None
 
     def __init__(
         self,
@@ -95,6 +99,8 @@ class Connection(WSListener):
         if self._transport is None:
             raise Retryable(f"{self._name}: not connected; it is being opened again")
         self._transport.send(WSMsgType.TEXT, frame)
+        if Connection.on_sent is not None:
+            Connection.on_sent(frame)
 
     def renew(self, why: str) -> None:
         """Cut the connection and open another."""
@@ -106,7 +112,10 @@ class Connection(WSListener):
         """Stay connected until cancelled."""
         try:
             while True:
+                began_s = time.monotonic()
                 why = await self._once()
+                if time.monotonic() - began_s >= STEADY_S:
+                    self._failures = 0
                 if not self._told_lost:
                     self._told_lost = True
                     self._ear.say("lost", f"{self._name}: {why}; connecting again")
@@ -189,7 +198,7 @@ class Connection(WSListener):
     # --- life -----------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._delivers, self._told_lost, self._failures = True, False, 0
+        self._delivers, self._told_lost = True, False
         self._ear.say("connected", f"{self._name}: delivers")
 
     def _check_mute(self) -> None:

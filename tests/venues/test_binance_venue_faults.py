@@ -187,3 +187,7 @@ async def test_a23_a_revoked_key_is_told_and_orders_are_refused(stand: Stand) ->
         await rig.events(buy, "order_reject")
         assert rig.inlet.orders[-1]["reason"] == reasons.KEY_REFUSED
         assert any("check key" in text for text in rig.inlet.told("refused"))
+        stream = rig.venue.execution._desk._user  # type: ignore[attr-defined]
+        stream.connection.renew("cut by the test")
+        await rig.inlet.until(lambda: any("user stream refused" in text for text in rig.inlet.told("refused")))
+        assert not rig.venue.execution.is_ready
