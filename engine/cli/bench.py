@@ -1,13 +1,24 @@
-"""``trading-cli bench``: how fast the core is on this machine."""
+"""``trading-cli bench``: how fast the core is on this machine, and the whole engine over the wire."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from engine.cli.terminal import JsonOption, print_json, progress_bar, say
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+    from engine.store.keys import KeyFile
 
 app = typer.Typer(help="Measure speed on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -32,6 +43,34 @@ LINES: Final = (
     Line("backtest_momentum_s", "4 months × 39 pairs of 5m candles, momentum (s)", "≤ 2"),
     Line("backtest_crossover_s", "the same, crossover 48/192 (s)", "≤ 0.8"),
 )  # fmt: skip
+
+
+WIRE_LINES: Final = (
+    Line("tick_to_order_us_p50", "tick in, order on the socket: median (µs)", "≤ 150", "ccxt_tick_to_order_us_p50"),
+    Line("tick_to_order_us_p99", "the same, 99th percentile (µs)", "≤ 1,000", "ccxt_tick_to_order_us_p99"),
+    Line("wire_to_wire_us_p50", "quote leaves the sandbox, order is read there: median (µs)", "",
+         "ccxt_wire_to_wire_us_p50"),
+    Line("wire_to_wire_us_p99", "the same, 99th percentile (µs)", "", "ccxt_wire_to_wire_us_p99"),
+    Line("sustained_quotes_per_s", "decoded, decided and journalled, nothing dropped (quotes/s)", "≥ 50,000"),
+    Line("dropped", "dropped at that rate (quotes)", "0"),
+    Line("rss_mib_before", "memory before a steady 5,000 events/s (MiB)", ""),
+    Line("rss_mib_after", "memory after it (MiB)", "the same"),
+)  # fmt: skip
+WIRE_SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "AXO/USDT", "BREN/USDT")
+WIRE_START_S: Final = 60.0
+WIRE_KEY: Final = "sandbox"
+# Wide enough for orders all day long; means of one and two bars of a second cross nearly every bar.
+WIRE_TABLES: Final[dict[str, dict[str, Any]]] = {
+    "account": {"capital_usd": 50_000.0},
+    "limits": {
+        "trade_loss_usd": 1e6, "trade_loss_pct": 100, "day_loss_usd": 1e6, "day_loss_pct": 100, "drawdown_pct": 100,
+        "reserve_usd": 0, "reserve_pct": 0, "order_notional_usd": 1e6, "exposure_usd": 1e6,
+        "instrument_exposure_usd": 1e6, "cluster_exposure_usd": 1e6, "max_positions": 100, "orders_per_minute": 6000,
+        "fat_finger_bps": 5000, "max_spread_bps": 2000,
+    },
+    "runtime": {"timeframes_s": (1, 2, 3), "strategies": ("crossover",), "warm_up": False},
+    "strategies": {"crossover": {"fast": 1, "slow": 2, "notional_usd": 20}},
+}  # fmt: skip
 
 
 @app.callback()
@@ -66,19 +105,124 @@ def core(
         show(figures)
 
 
-def show(figures: dict[str, float | int | str | None]) -> None:
+@app.command("wire")
+def wire(
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long orders are measured.")] = 60.0,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='Also write the figures as "wire" into this JSON.')
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the whole engine over the wire against a sandbox in a process of its own, and ccxt.pro beside it.
+
+    Orders keep within the venue's own limits (100 in 10 s), so that a minute gives some two hundred of them.
+
+    Example: trading-cli bench wire --seconds 300 --json
+    """
+    import uvloop
+
+    from engine import bootstrap
+    from engine.cli import supervise
+    from engine.research.bench import machine
+    from engine.research.wire_ccxt import bench_ccxt
+    from engine.research.wirebench import bench_engine
+    from engine.runtime.compiling import compile_engine
+    from engine.store.redis_server import connect_redis
+
+    compile_engine(lambda _text: None)
+    with tempfile.TemporaryDirectory() as folder, _wire_sandbox() as process, progress_bar(quiet=as_json) as report:
+        line = supervise.first_line(process, "the sandbox", WIRE_START_S)
+        venue, control = line["venues"]["binance_spot"], str(line["control"])
+        in_force, keys = _wire_settings(Path(folder), venue)
+        with connect_redis(None, in_force.home) as live_redis:
+
+            async def engine() -> dict[str, Any]:
+                async with bootstrap.live_plan(in_force, live_redis, lambda: keys) as plan:
+                    return await bench_engine(plan, live_redis, control, seconds, report)
+
+            figures = uvloop.run(engine())
+        report(0.85, "ccxt.pro")
+        figures |= uvloop.run(bench_ccxt(venue, control, WIRE_SYMBOLS, min(seconds, 40.0)))
+    figures |= {"machine": machine(), "load_1m": os.getloadavg()[0]}
+    if write is not None:
+        _write_wire(write, figures)
+        say(f"written: {write}")
+    if as_json:
+        print_json(figures)
+    else:
+        show(figures, WIRE_LINES)
+
+
+@contextmanager
+def _wire_sandbox() -> Iterator[subprocess.Popen[str]]:
+    """A sandbox that stands still but for the quotes it is asked for."""
+    from engine.cli import supervise
+
+    command = [
+        sys.executable, "-m", "engine.cli.main", "sandbox", "--symbols", ",".join(WIRE_SYMBOLS), "--speed", "0",
+        "--minutes", "20", "--accounts", "2", "--cash", "100000",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        supervise.end(process)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _wire_settings(home: Path, venue: dict[str, Any]) -> tuple[Settings, KeyFile]:
+    """mode = live against the sandbox with a key of its first account, and nothing a person has set."""
+    from pydantic import SecretStr
+
+    from engine import settings
+    from engine.store.keys import KeyFile
+
+    environment = settings.environment()
+    kept = {name: value for name, value in environment.items() if not name.startswith(settings.PREFIX)}
+    config = home / "keel.toml"
+    config.write_text("", encoding="utf-8")
+    settings.enter({**kept, settings.CONFIG_VARIABLE: str(config)} | dict.fromkeys(settings.PLAIN_VARIABLES, ""))
+    urls = {name: venue[name] for name in ("rest", "ws", "ws_api")}
+    plan = {"exchange": "binance", "symbols": WIRE_SYMBOLS, "key": WIRE_KEY, "urls": urls}
+    in_force = settings.load({"mode": "live", "home": home, "venues": {"sandbox": plan}, **WIRE_TABLES})
+    settings.enter(environment)
+    keys = KeyFile(home, SecretStr(secrets.token_urlsafe()))
+    account = venue["accounts"][0]
+    keys.add(WIRE_KEY, "binance", SecretStr(account["key"]), SecretStr(account["secret"]), None)
+    return in_force, keys
+
+
+def _write_wire(path: Path, figures: dict[str, Any]) -> None:
+    """Put the figures beside what else the file holds."""
+    import msgspec
+
+    from engine.journal.atomic import replace_file
+
+    held: dict[str, Any] = msgspec.json.decode(path.read_bytes()) if path.is_file() else {}
+    replace_file(path, [msgspec.json.format(msgspec.json.encode(held | {"wire": figures})), b"\n"])
+
+
+def show(figures: dict[str, Any], lines: tuple[Line, ...] = LINES) -> None:
     """The figures as a table on stdout, each beside its aim and its peer."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table("measured", "Keel", "aim", "peer", "ratio", box=None, header_style="bold")
-    for line in LINES:
+    for line in lines:
         ours, theirs = figures[line.figure], figures.get(line.peer or "")
         ratio = f"{ours / theirs:.1f} ×" if isinstance(ours, int) and isinstance(theirs, int) else ""
         table.add_row(line.what, written(ours), line.aim, written(theirs), ratio)
     console = Console()
     console.print(table)
-    console.print(f"data: {figures['data']}; peers: {figures['peers']}")
+    if lines is LINES:
+        console.print(f"data: {figures['data']}; peers: {figures['peers']}")
+    else:
+        cores, peer = figures["machine"]["cores"], f"ccxt.pro {figures['ccxt_version']}"
+        console.print(f"{figures['orders']} orders at 10,000 quotes/s; load {figures['load_1m']:.1f} on {cores} cores")
+        console.print(f"peer: {peer}, {figures['ccxt_orders']} orders")
 
 
 def written(value: float | int | str | None) -> str:
