@@ -141,11 +141,40 @@ def test_a_cut_wire_in_the_middle_of_an_order_loses_nothing(bench: Bench, wire: 
     bench.play_until_quoted()
     standing = rest(bench, 0.93)
     bench.wait(standing, r.ORDER_ACK)
+    known = len(bench.heard.notices)
     wire.cut()
-    bench.wait_notice("lost")
+    bench.heard.until(lambda: [one for one in bench.heard.notices[known:] if one.kind == "lost"])
     bench.until_ready()
     bench.play_until_quoted()
     clear(bench, standing)
+    bench.until_ready()
     lots = bench.lots(100)
     order = bench.place(r.BUY, lots, r.MARKET, bench.ask + bench.ask // 100)
     bench.wait_filled(order, lots)
+
+
+def test_a16_a_gap_in_the_book_is_told_and_read_anew(bench: Bench, subject: Subject, fault: object) -> None:
+    if not subject.name.startswith("ccxt-binance"):
+        pytest.skip("opened without whole books here, or its books have no gaps in the sandbox")
+    fault("A16")  # type: ignore[operator]
+    for _ in range(100):
+        if any(one.kind == "gap" for one in bench.heard.notices):
+            break
+        bench.play(10)
+        bench.quiet(0.05)
+    bench.wait_notice("gap")
+    assert any(one["kind"] == r.FEED_STATUS for one in bench.heard.market_records)
+    known = sum(one["kind"] == r.DEPTH for one in bench.heard.market_records)
+    for _ in range(100):
+        if sum(one["kind"] == r.DEPTH for one in bench.heard.market_records) > known:
+            return
+        bench.play(10)
+        bench.quiet(0.05)
+    pytest.fail("the book was not read anew")
+
+
+def test_a23_a_revoked_key_refuses_orders_and_says_so(bench: Bench, subject: Subject, fault: object) -> None:
+    fault("A23", account=subject.account)  # type: ignore[operator]  # last: the account is of no use afterwards
+    order = rest(bench)
+    assert int(bench.wait(order, r.ORDER_REJECT)["reason"]) == reasons.KEY_REFUSED
+    bench.wait_notice("refused")
