@@ -160,6 +160,17 @@ def test_a_fill_ahead_of_its_order_waits_for_it() -> None:
     assert [int(one["kind"]) for one in ear.records] == [r.ORDER_ACK, r.FILL]
 
 
+@pytest.mark.parametrize("broken", [{"filled": "x"}, {"filled": float("nan")}, {"info": 5}, {"timestamp": "soon"}])
+def test_what_cannot_be_read_disturbs_nothing_else(broken: dict[str, Any]) -> None:
+    made, ear = reports()
+    made.begin(Sent(1, made.board.at(0), r.BUY, 100))
+    order = {"symbol": "BTC/USD", "id": "u", "clientOrderId": "keel1-1", "status": "open"}
+    assert made.order(order | broken) is None
+    assert [one.kind for one in ear.notices] == ["undecodable"]
+    assert made.trade({"symbol": "BTC/USD", "id": "t", "order": "u", "side": "sideways"}) is False
+    assert made.order(order) is not None
+
+
 def test_an_end_waits_for_the_fills_it_names() -> None:
     made, ear = reports()
     asked: list[int] = []

@@ -32,6 +32,7 @@ from engine.venues.undecodable import Undecodable
 
 FIRST_WAIT_S: Final = 0.25
 LONGEST_WAIT_S: Final = 30.0
+_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Undecodable)
 _ROOM: Final = 512
 _SIDES: Final = {"buy": BUY, "sell": SELL}
 _BOOK_LIMIT: Final = 100
@@ -294,10 +295,10 @@ class CcxtMarketData:
             self._sheet.begin(self._out, time.time_ns())
         try:
             put(listing, told)
-        except Undecodable as error:
+        except _UNREADABLE as error:
             self._undecodable[listing.symbol] += 1
             if self._undecodable[listing.symbol] == 1:
-                self._notice("undecodable", str(error), listing.number)
+                self._notice("undecodable", f"{listing.symbol}: {type(error).__name__} {error}", listing.number)
 
     def _flush(self) -> None:
         if self._sheet.count and self._inlet is not None:

@@ -39,6 +39,7 @@ ENDS: Final[dict[str, int]] = {
 """ccxt's status of an order that is over -> how that is told (FILL: by its fills alone)."""
 
 TRIGGERED: Final = ("triggered", "finished")  # USD-M algo orders: the order they became tells the rest
+_UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Undecodable)
 _KEPT: Final = 2048
 _SIDES: Final = {"buy": r.BUY, "sell": r.SELL}
 
@@ -124,7 +125,15 @@ class Reports:
     # --- what the venue tells -------------------------------------------------------------------------
 
     def order(self, order: Mapping[str, Any], again: bool = False) -> Sent | None:
-        """A state of an order; `again` tells it even where it was told. None for what is not ours."""
+        """A state of an order; `again` tells it even where it was told. None for what is not ours, or not readable."""
+        try:
+            return self._order(order, again)
+        except _UNREADABLE as error:
+            text = f"what is said of order {shown(str(order.get('id')))} cannot be read"
+            self.notice("undecodable", f"{text}: {type(error).__name__} {shown(str(error))}")
+            return None
+
+    def _order(self, order: Mapping[str, Any], again: bool) -> Sent | None:
         listing = self.board.by_symbol.get(str(order.get("symbol")))
         if listing is None:
             return None
@@ -236,7 +245,7 @@ class Reports:
             if price <= 0 or lots <= 0:
                 raise Undecodable(f"{listing.symbol}: a fill of {lots} lots at {price} ticks")
             fee, fee_bits = self._fee(listing, trade, price, lots)
-        except (KeyError, Undecodable) as error:
+        except _UNREADABLE as error:
             self._seen.forget(listing.number, trade_id)
             self.notice("undecodable", f"a fill cannot be read, ask for it again: {error}", listing.number)
             return False
