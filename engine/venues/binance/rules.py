@@ -130,6 +130,7 @@ def _instrument(one: Symbol, dialect: Dialect, venue: str) -> Instrument:
         maintenance_margin_rate=Decimal(one.maintMarginPercent) / 100 if is_perp else Decimal("0.01"),
         max_leverage=int(100 / Decimal(one.requiredMarginPercent)) if is_perp else 1,
         cluster=cluster(pair),
+        fee_in_base=not is_perp,  # a buy's fee is taken in the coin, unless the account pays in BNB
     )
 
 

@@ -1,0 +1,323 @@
+"""The whole engine, in the live world, on a sandbox whose prices the test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from engine.contracts import records as r
+from engine.contracts.instruments import E8, Instrument
+from engine.core import life, state
+from engine.core.limits import Limits
+from engine.core.orders import TRADING_STATES
+from engine.journal import segments
+from engine.markets.writing import write_parquet
+from engine.research.replay import replay
+from engine.runtime import inflight
+from engine.runtime.service import LivePlan, Service, start
+from engine.store.redis_server import connect_redis
+from engine.venues.binance.client_ids import ClientIds
+from engine.venues.binance.endpoints import MarketName, given
+from engine.venues.binance.venue import open_binance
+from engine.venues.limiter import RateLimiter
+from engine.venues.port import Venue
+from engine.venues.signing import Secret
+
+sys.path.append(str(Path(__file__).parents[1] / "sandbox"))
+from running_sandbox import Running  # noqa: E402
+
+__all__ = ["CASH", "EAGER", "STOP_S", "Floor", "Trading", "agree", "spot", "trading"]
+
+CASH: Final = 1_000.0
+START_MS: Final = 1_735_736_400_000
+HISTORY_S: Final = 24
+STEP_MS: Final = 250
+WAIT_S: Final = 6.0
+STOP_S: Final = 2.0
+SLACK_S: Final = 0.3
+"""For a busy machine, and for the exit's own way."""
+LATE_S: Final = 1.5
+"""The engine waits 12 s before it believes that an order never arrived; here nothing takes longer than this."""
+EAGER: Final = {"crossover": {"fast": 1, "slow": 2, "stop_pct": 5.0, "notional_usd": 90.0, "entry_cap_bps": 50}}
+TIMEFRAMES: Final = (1, 3, 9)
+LIMITS: Final = Limits(max_data_age_s=30.0, orders_per_minute=600.0)
+SIZE: Final = 7.531
+
+
+class Floor(Running):
+    """A sandbox with a short falling history. `quote` is what moves its market from then on."""
+
+    def __init__(self, folder: Path, symbols: Sequence[str] = ("BTC/USDT",), **options: Any) -> None:
+        self._stack = ExitStack()
+        self.redis = self._stack.enter_context(connect_redis(None, folder))
+        self.mid = {symbol: 100.0 * (k + 1) for k, symbol in enumerate(symbols)}
+        path = folder / "history.parquet"
+        _write_history(path, self.mid)
+        super().__init__(data=(path,), speed=0.0, history_s=float(HISTORY_S), cash=CASH, **options)
+        self._hall = self.sandbox.replay._hall
+        self._market = self.sandbox._market
+
+    def stop(self) -> None:
+        super().stop()
+        self._stack.close()
+
+    def quote(self, symbol: str, mid: float, size: float = SIZE) -> None:
+        """The market of a symbol moves: a touch around `mid`, and a trade there."""
+        self.mid[symbol] = mid
+        number = next(k for k, one in enumerate(self._market.instruments) if one.symbol == symbol)
+        one = self._market.instruments[number]
+        ticks, lots = round(mid / float(one.tick_size)), round(size / float(one.lot_size))
+        events = np.zeros(2, r.RECORD)
+        events["kind"], events["instrument"] = (r.QUOTE, r.TRADE), number
+        events["ts_ns"] = events["venue_ts_ns"] = time.time_ns()
+        for name, value in (("bid_ticks", ticks - 1), ("bid_lots", lots), ("ask_ticks", ticks + 1), ("ask_lots", lots)):
+            events[name][0] = value
+        events["side"][1], events["price_ticks"][1], events["qty_lots"][1] = 1, ticks, lots
+
+        async def play() -> None:
+            self._hall.play(events)
+
+        self.run(play())
+
+    def calm(self) -> None:
+        """No fault is armed, the clock is right."""
+        self.tell("/faults", {}, "DELETE")
+        self.fault("A14", skew_ms=0)
+
+
+def _write_history(path: Path, mids: dict[str, float]) -> None:
+    count = (HISTORY_S + 1) * 1000 // STEP_MS
+    tables = []
+    for symbol, last in mids.items():
+        mid = np.round(last * (1 + 1e-4 * np.arange(count)[::-1]), 2)
+        columns = {
+            "ts_exch_ms": START_MS + np.arange(count) * STEP_MS, "bid": mid - 0.01, "bid_size": np.full(count, SIZE),
+            "ask": mid + 0.01, "ask_size": np.full(count, SIZE),
+        }  # fmt: skip
+        words = {"venue": pa.array(["binance"] * count), "symbol": pa.array([symbol] * count)}
+        tables.append(pa.table(words | columns))
+    write_parquet(pa.concat_tables(tables), path)
+
+
+def spot(floor: Floor, account: int = 0, name: str = "sandbox", **options: Any) -> Venue:
+    """Binance spot on the floor, with an account's own key; quick to notice that nobody answers."""
+    return _binance(floor, "spot", account, name, options)
+
+
+def _binance(floor: Floor, market: MarketName, account: int, name: str, options: dict[str, Any]) -> Venue:
+    key, secret = floor.key("HMAC", account)
+    client = floor.redis.asynchronous()
+    limiter = RateLimiter(client, name, f"account{account}")
+    given_options = {"answer_s": 0.5} | options
+    ids = ClientIds(f"t{account}")
+    return open_binance(
+        market, given(floor.line["venues"][f"binance_{market}"]), key, Secret(secret), limiter, ids, name=name,
+        **given_options,
+    )  # fmt: skip
+
+
+class _Tap(deque[Any]):
+    """A deque that tells when something was appended."""
+
+    def __init__(self, news: asyncio.Event) -> None:
+        super().__init__(maxlen=4_096)
+        self._news = news
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        self._news.set()
+
+
+class Trading:
+    """A running engine on a floor, and what tests ask of it."""
+
+    def __init__(self, floor: Floor, service: Service, account: int) -> None:
+        self.floor, self.service, self.account = floor, service, account
+        self.core = service.core
+        self._news = asyncio.Event()
+        service.engine.journalled = _Tap(self._news)
+        told = _Tap(self._news)
+        told.extend(service.showing.notices)
+        service.showing.notices = told
+        self.said = told
+
+    # --- the market ---------------------------------------------------------------------------------
+
+    async def quote(self, symbol: str, mid: float, size: float = SIZE) -> None:
+        await asyncio.to_thread(self.floor.quote, symbol, mid, size)
+
+    async def move(self, symbol: str, share: float, size: float = SIZE) -> None:
+        """The price goes to `share` of what it was, and a bar ends on it."""
+        mid = round(self.floor.mid[symbol] * share, 2)
+        await self.quote(symbol, mid, size)
+        await asyncio.sleep(1.003 - time.time() % 1.0)
+        await self.quote(symbol, mid, size)
+
+    async def enter(self, symbol: str = "BTC/USDT") -> Any:
+        """A rising bar: the strategy buys. Returns the position once something of it is filled."""
+        await self.move(symbol, 1.001)
+        position = self.position(symbol)
+        await self.until(lambda: position.qty_lots != 0)
+        return position
+
+    async def leave(self, symbol: str = "BTC/USDT") -> None:
+        """A falling bar: the strategy sells."""
+        await self.move(symbol, 0.998)
+        position = self.position(symbol)
+        await self.until(lambda: position.qty_lots == 0)
+
+    # --- what is known ------------------------------------------------------------------------------
+
+    def number(self, symbol: str) -> int:
+        return next(k for k, one in enumerate(self.core.instruments) if one.symbol == symbol)
+
+    def position(self, symbol: str = "BTC/USDT") -> Any:
+        return self.core.state.positions[self.number(symbol)]
+
+    async def guarded(self, symbol: str = "BTC/USDT") -> None:
+        """Within the stop's deadline the position has its stop at the venue, or is gone."""
+        p = self.position(symbol)
+        await self.until(lambda: p.qty_lots == 0 or self.has_stop(symbol), STOP_S + SLACK_S)
+
+    async def settle(self) -> None:
+        """Nothing waits for the venue's word any more."""
+        await self.until(lambda: self.service.engine.in_flight.unanswered == 0)
+
+    @property
+    def trading_state(self) -> str:
+        return TRADING_STATES[int(self.core.state.head[0].trading_state)]
+
+    def working(self, role: int | None = None, symbol: str | None = None) -> list[Any]:
+        """Orders of ours that the core takes for working."""
+        orders = self.core.state.orders
+        found = orders[(orders["status"] != life.FREE) & (orders["status"] < life.FIRST_DONE)]
+        return [
+            one for one in found
+            if role in (None, one["role"]) and (symbol is None or one["instrument"] == self.number(symbol))
+        ]  # fmt: skip
+
+    def has_stop(self, symbol: str = "BTC/USDT") -> bool:
+        """A stop the venue confirmed stands for all of the position."""
+        p = self.position(symbol)
+        return any(
+            one["status"] in (life.ACCEPTED, life.PARTIAL) and one["qty_lots"] - one["filled_lots"] == p.qty_lots
+            for one in self.working(r.ROLE_STOP, symbol)
+        )
+
+    def told(self, kind: str) -> list[str]:
+        """Texts of the notices of a kind."""
+        return [notice.text for _, notice in self.said if notice.kind == kind]
+
+    async def until(self, done: Callable[[], object], wait_s: float = WAIT_S) -> None:
+        """Wait until something the engine writes or says makes `done` true."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while not done():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError("it did not happen:\n" + "\n".join(self.story())) from None
+
+    def records(self) -> Any:
+        """The journal as it was written."""
+        return r.joined(list(segments.read(self.service.run_dir)))
+
+    def story(self) -> list[str]:
+        """The journal without prices, and what was told."""
+        self.service.engine._flush()
+        quiet = (r.QUOTE, r.TRADE, r.PATH, r.MARK, r.DEPTH)
+        lines = [str(r.as_dict(one)) for one in self.records()["record"] if one["kind"] not in quiet]
+        return [*lines[-30:], *(f"{n.kind}: {n.text}" for _, n in list(self.said)[-20:])]
+
+    # --- the venue's own books ------------------------------------------------------------------------
+
+    async def ask(self, path: str, **params: Any) -> Any:
+        """A signed GET of the account."""
+        status, found, _ = await asyncio.to_thread(self.floor.call, "GET", path, account=self.account, **params)
+        assert status == 200, found
+        return found
+
+    async def stop(self) -> None:
+        await self.service.stop()
+
+
+@asynccontextmanager
+async def trading(
+    floor: Floor,
+    home: Path,
+    symbols: Sequence[str] = ("BTC/USDT",),
+    account: int = 0,
+    venue: Venue | None = None,
+    limits: Limits = LIMITS,
+    **options: Any,
+) -> AsyncIterator[Trading]:
+    """An engine that trades live on the floor, ready to send orders."""
+    plan = LivePlan(
+        world="live", home=home, venues=[(venue or spot(floor, account, **options), symbols)], strategies=EAGER,
+        limits=limits, capital_usd=CASH, must_hold_usd={"sandbox": CASH}, timeframes_s=TIMEFRAMES, warm_up_bars=2,
+    )  # fmt: skip
+    inflight.LATE_S = LATE_S  # type: ignore[misc]
+    service = await start(plan)
+    running = Trading(floor, service, account)
+    try:
+        for symbol in symbols:
+            await running.quote(symbol, floor.mid[symbol])
+        await running.until(lambda: plan.venues[0][0].execution.is_ready)
+        yield running
+        await running.settle()
+    finally:
+        await running.stop()
+
+
+async def agree(running: Trading) -> None:
+    """What the journal says is what the venue's own books say, to the last unit; each order and fill there is ours
+    exactly once; the journal replays to the same bytes. The engine has been stopped."""
+    entries = running.records()
+    records = entries["record"]
+    core = running.core.state
+    for k, one in enumerate(running.core.instruments):
+        await _agree_fills(running, k, one, records[records["instrument"] == k])
+    account = await running.ask("/api/v3/account")
+    held = {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in account["balances"]}
+    for index, asset in enumerate(running.core.assets):
+        assert held.get(asset, Decimal(0)) * E8 == int(core.balances[index]), (asset, held, core.balances)
+    assert core.head[0].cash_e8 == held["USDT"] * E8
+    replayed = replay(running.service.run_dir)
+    assert replayed.ok, replayed.first_difference
+
+
+async def _agree_fills(running: Trading, number: int, one: Instrument, mine: Any) -> None:
+    symbol = f"{one.base}{one.quote}"
+    orders = {row["orderId"]: row for row in await running.ask("/api/v3/allOrders", symbol=symbol)}
+    prefix = f"t{running.account}-"
+    ours = {k: row for k, row in orders.items() if row["clientOrderId"].startswith(prefix)}
+    sent = [int(x) for x in mine["client_id"][mine["kind"] == r.PLACE]]
+    at_venue = [int(row["clientOrderId"].removeprefix(prefix)) for row in ours.values()]
+    assert len(set(sent)) == len(sent) and len(set(at_venue)) == len(at_venue) and set(at_venue) <= set(sent)
+    trades = [row for row in await running.ask("/api/v3/myTrades", symbol=symbol) if row["orderId"] in ours]
+    fills = mine[mine["kind"] == r.FILL]
+    theirs = sorted(
+        (row["id"], int(Decimal(row["price"]) / one.tick_size), int(Decimal(row["qty"]) / one.lot_size),
+         int(Decimal(row["commission"]) * E8), 1 if row["isBuyer"] else -1)
+        for row in trades
+    )  # fmt: skip
+    told = sorted(
+        zip(*(fills[name].tolist() for name in ("trade_id", "price_ticks", "qty_lots", "fee_e8", "side")), strict=True)
+    )
+    assert told == theirs
+    working = sorted(int(o["client_id"]) for o in running.working(symbol=one.symbol))
+    open_there = sorted(
+        int(row["clientOrderId"].removeprefix(prefix))
+        for row in await running.ask("/api/v3/openOrders", symbol=symbol) if row["clientOrderId"].startswith(prefix)
+    )  # fmt: skip
+    assert working == open_there
