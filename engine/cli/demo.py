@@ -58,7 +58,8 @@ def demo(
 
     started = time.monotonic()
     home = (settings.load().home / "demo").resolve()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # shells start background jobs deaf to SIGINT
+        signal.signal(number, signal.default_int_handler)
     compile_engine(tell)
     with ExitStack() as stack:
         say("1/3 sandbox exchange (simulated), PostgreSQL and Redis")

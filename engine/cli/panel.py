@@ -11,21 +11,31 @@ from rich.text import Text
 
 from engine.store.viewrows import DecisionRow, FeedRow, FillRow, NoticeRow, Picture, PositionRow, RefusalRow
 
-SHOWN: Final = 6  # rows of every stream
+SHOWN: Final = 6  # rows of every stream where there is room
+STREAMS: Final = 4  # decisions, refusals, fills, notices
 OLD_S: Final = 5.0  # a feed without data for so long is shown in red
 STATE_STYLES: Final = {"ACTIVE": "bold green", "REDUCING": "bold yellow", "HALTED": "bold red"}
 
 
-def panel(picture: Picture, now_ns: int) -> RenderableType:
-    """Everything `status` shows; `now_ns` is the wall clock the ages are counted from."""
-    parts: list[RenderableType] = [_head(picture, now_ns), _account(picture), _positions(picture)]
+def panel(picture: Picture, now_ns: int, height: int | None = None) -> RenderableType:
+    """Everything `status` shows; `now_ns` is the wall clock the ages are counted from. Of decisions, refusals, fills
+    and notices only as many as fit into `height` lines."""
+    rows = SHOWN if height is None else _rows_left(picture, height)
+    parts: list[RenderableType] = [_head(picture, now_ns), _account(picture), _engine(picture), _positions(picture)]
     parts.append(_feeds(picture, now_ns))
-    parts += [_decisions(picture.decisions), _refusals(picture.refusals)]
+    parts += [_decisions(picture.decisions[-rows:]), _refusals(picture.refusals[-rows:])]
     if picture.fills:
-        parts.append(_fills(picture.fills))
+        parts.append(_fills(picture.fills[-rows:]))
     if picture.notices:
-        parts.append(_notices(picture.notices))
+        parts.append(_notices(picture.notices[-rows:]))
     return Group(*parts)
+
+
+def _rows_left(picture: Picture, height: int) -> int:
+    """Rows for each of the streams below everything that is always shown."""
+    headings = 2 * (STREAMS + 1 + bool(picture.positions)) + (not picture.positions)
+    always = 4 + (picture.beat_ns is None) + (not picture.engine.journal_ok)
+    return min(SHOWN, max(1, (height - always - headings - len(picture.positions) - len(picture.feeds)) // STREAMS))
 
 
 def _head(picture: Picture, now_ns: int) -> Text:
@@ -46,25 +56,27 @@ def _head(picture: Picture, now_ns: int) -> Text:
 
 
 def _account(picture: Picture) -> Table:
-    a, e = picture.account, picture.engine
+    a = picture.account
     table = Table.grid(padding=(0, 2))
     lost = max(0.0, -a.day_pnl_usd)
     near = "red" if lost > 0.75 * a.day_limit_usd else "yellow" if lost > 0.4 * a.day_limit_usd else "green"
     table.add_row(
         "equity", f"${a.equity_usd:,.2f}", "today", Text(f"{a.day_pnl_usd:+,.2f}", style=near),
-        "loss limit", f"{lost:,.2f} of {a.day_limit_usd:,.2f}", "lost if all stops are hit", f"{a.open_risk_usd:,.2f}",
+        "loss today", f"{lost:,.2f} of {a.day_limit_usd:,.2f}", "at all stops", f"{a.open_risk_usd:,.2f}",
     )  # fmt: skip
     table.add_row(
         "free", f"${a.free_usd:,.2f}", "reserve", f"{a.reserve_usd:,.2f}", "exposure",
         f"{a.exposure_usd:,.2f} of {a.exposure_limit_usd:,.2f}", "below peak",
         f"{a.drawdown_pct:.2f} of {a.drawdown_limit_pct:g} %",
     )  # fmt: skip
-    table.add_row(
-        "events", f"{e.events:,}", "per s", f"{e.events_per_s:,.0f}", "waiting",
-        f"{e.queue:,} ({e.conflated:,} conflated)", "tick to order",
-        _latency(e.tick_to_order_us_p50, e.tick_to_order_us_p99),
-    )  # fmt: skip
     return table
+
+
+def _engine(picture: Picture) -> Text:
+    e = picture.engine
+    latency = _latency(e.tick_to_order_us_p50, e.tick_to_order_us_p99)
+    load = f"{e.events:,} events, {e.events_per_s:,.0f} per s, {e.queue:,} waiting, {e.conflated:,} conflated"
+    return Text(f"{load};  tick to order: {latency}", no_wrap=True, overflow="ellipsis")
 
 
 def _positions(picture: Picture) -> RenderableType:
@@ -73,7 +85,7 @@ def _positions(picture: Picture) -> RenderableType:
     table = _table("positions", "instrument", "quantity", "entry", "now", "open $", "stop", "at the venue", "at stop $")
     for one in picture.positions.values():
         table.add_row(
-            one.instrument, _number(one.qty), _number(one.entry), _number(one.mark), f"{one.unrealised_usd:+,.2f}",
+            one.instrument, _number(one.qty), f"{one.entry:.7g}", _number(one.mark), f"{one.unrealised_usd:+,.2f}",
             _price(one.stop), _stop_state(one), f"{one.at_stop_usd:+,.2f}",
         )  # fmt: skip
     return table
@@ -108,7 +120,7 @@ def _age(one: FeedRow, now_ns: int) -> Text:
 
 def _decisions(rows: list[DecisionRow]) -> RenderableType:
     table = _table("last decisions", "time", "", "instrument", "side", "quantity", "price", "trigger", "why")
-    for one in rows[-SHOWN:]:
+    for one in rows:
         quantity = "" if one.qty is None else _number(one.qty)
         table.add_row(
             _time(one.ts_ns), f"{one.action} {one.role}".strip(), one.instrument, one.side, quantity,
@@ -119,7 +131,7 @@ def _decisions(rows: list[DecisionRow]) -> RenderableType:
 
 def _refusals(rows: list[RefusalRow]) -> RenderableType:
     table = _table("last refusals", "time", "by", "instrument", "side", "why", "measured $", "limit $")
-    for one in rows[-SHOWN:]:
+    for one in rows:
         both = bool(one.measured_usd or one.limit_usd)
         table.add_row(
             _time(one.ts_ns), one.source, one.instrument, one.side, one.reason,
@@ -130,7 +142,7 @@ def _refusals(rows: list[RefusalRow]) -> RenderableType:
 
 def _fills(rows: list[FillRow]) -> Table:
     table = _table("last fills", "time", "instrument", "side", "quantity", "price", "fee $", "")
-    for one in rows[-SHOWN:]:
+    for one in rows:
         how = "forced" if one.forced else "maker" if one.maker else ""
         table.add_row(
             _time(one.ts_ns), one.instrument, one.side, _number(one.qty), _number(one.price), f"{one.fee_usd:.4f}", how
@@ -138,11 +150,9 @@ def _fills(rows: list[FillRow]) -> Table:
     return table
 
 
-def _notices(rows: list[NoticeRow]) -> Table:
-    table = _table("last notices", "time", "venue", "", "")
-    for one in rows[-SHOWN:]:
-        table.add_row(_time(one.ts_ns), one.venue, one.kind, Text(one.text))
-    return table
+def _notices(rows: list[NoticeRow]) -> RenderableType:
+    lines = [f"{_time(one.ts_ns)}  {one.venue}  {one.kind:<11}  {one.text}" for one in rows]
+    return Group(Text("last notices", style="bold"), Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
 
 
 def _table(title: str, *columns: str) -> Table:

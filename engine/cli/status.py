@@ -73,10 +73,10 @@ def _watch(settings: Settings) -> None:
 
     from engine.cli.panel import panel
 
-    with Live(panel(look(settings), time.time_ns()), screen=True, auto_refresh=False) as live:
+    with Live(screen=True, auto_refresh=False) as live:
         try:
             while True:
-                live.update(panel(look(settings), time.time_ns()), refresh=True)
+                live.update(panel(look(settings), time.time_ns(), live.console.height), refresh=True)
                 time.sleep(EVERY_S)
         except KeyboardInterrupt:
             return

@@ -50,7 +50,7 @@ def run_in_foreground(settings: Settings) -> None:
 
     with ExitStack() as stack:
         hold_servers(settings, stack)
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         child = stack.enter_context(supervise.engine_process(environment(), _typed(settings)))
         projector = supervise.Projector(settings, child.run_dir)
         stack.callback(projector.finish)

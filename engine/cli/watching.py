@@ -11,6 +11,7 @@ from engine.contracts.errors import Retryable
 
 if TYPE_CHECKING:
     import redis
+    from rich.console import RenderableType
     from rich.live import Live
 
     from engine.store.viewrows import Picture
@@ -24,6 +25,7 @@ class Screen:
     def __init__(self, client: redis.Redis, run: str, mode: str, pid: int, out: TextIO) -> None:
         self._client, self._run, self._mode, self._pid, self._out = client, run, mode, pid, out
         self._live: Live | None = None
+        self._last: RenderableType | None = None
         self._told = float("-inf")
 
     def __enter__(self) -> Self:
@@ -31,7 +33,7 @@ class Screen:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(file=self._out), auto_refresh=False)
+            self._live = Live(console=Console(file=self._out), auto_refresh=False, screen=True)
             self._live.__enter__()
         return self
 
@@ -40,6 +42,8 @@ class Screen:
     ) -> None:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
+            if self._last is not None:  # the redrawn screen is gone now; its last picture stays readable
+                self._live.console.print(self._last)
 
     def look(self) -> Picture | None:
         """Show the present; None where Redis does not answer or has nothing yet."""
@@ -56,7 +60,8 @@ class Screen:
         if self._live is not None:
             from engine.cli.panel import panel
 
-            self._live.update(panel(picture, time.time_ns()), refresh=True)
+            self._last = panel(picture, time.time_ns(), self._live.console.height)
+            self._live.update(self._last, refresh=True)
         elif time.monotonic() - self._told >= TELL_S:
             self._told = time.monotonic()
             say(line_of(picture))

@@ -219,27 +219,6 @@ def test_doctor_names_a_bad_setting_instead_of_failing(tmp_path: Path) -> None:
     assert "did you mean 'home'" in done.stdout
 
 
-def test_demo_without_recordings_says_synthetic_and_goes_all_the_way(tmp_path: Path) -> None:
-    (tmp_path / "none").mkdir()
-    done = call("demo", folder=tmp_path, KEEL_DATA_DIR="none")
-    assert done.exit_code == 0, done.output
-    assert "SYNTHETIC" in done.stderr
-    run_dir = next((tmp_path / ".keel" / "runs").iterdir())
-    assert (run_dir / "report.html").is_file()
-    assert run_dir.name in done.stdout
-    assert (tmp_path / ".keel" / "postgres" / "PG_VERSION").is_file()
-
-
-def test_demo_shows_its_results_and_fails_where_the_store_does(tmp_path: Path) -> None:
-    (tmp_path / "none").mkdir()
-    (tmp_path / ".keel").mkdir()
-    (tmp_path / ".keel" / "postgres").write_text("in the way")
-    done = call("demo", folder=tmp_path, KEEL_DATA_DIR="none")
-    assert done.exit_code == 1
-    assert "was not stored" in done.stderr
-    assert "Where to look" in done.stdout
-
-
 HEAVY = ("numba", "pandas", "numpy", "pyarrow", "sqlalchemy", "plotly", "pydantic", "rich.progress")
 
 
