@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import redis.asyncio
@@ -97,7 +98,9 @@ async def live_plan(
     for plan in settings.venues.values():
         if not plan.symbols:
             raise BadInput(f'venues.{plan.name}.symbols is empty; name what to trade there, e.g. ["BTC/USDT"]')
-        real = open_venue(plan, _key_of(settings, plan, keys), RateLimiter(client, plan.name), ids)
+        real = open_venue(
+            plan, _key_of(settings, plan, keys), RateLimiter(client, counted_by(plan), plan.key or ""), ids
+        )
         venues.append((_in_world(settings, real, shares[plan.name]), plan.symbols))
     try:
         yield LivePlan(
@@ -134,6 +137,13 @@ def open_venue(plan: VenuePlan, key: StoredKey | None, limiter: RateLimiter, ids
         plan.exchange, plan.name, ids, key=public, secret=secret, urls=plan.urls or None, testnet=plan.testnet,
         limiter=limiter,
     )  # fmt: skip
+
+
+def counted_by(plan: VenuePlan) -> str:
+    """What a venue's rate limits are counted by: the place, so that two tables of one exchange share its budget."""
+    if plan.urls:
+        return urlsplit(next(iter(plan.urls.values()))).netloc
+    return f"{plan.exchange}.testnet" if plan.testnet else plan.exchange
 
 
 def _in_world(settings: Settings, real: Venue, capital_usd: float) -> Venue:

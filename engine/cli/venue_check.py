@@ -90,7 +90,12 @@ async def opener(settings: Settings) -> AsyncIterator[Opened]:
     with connect_redis(url, settings.home) as live:
         async with live.asynchronous(bootstrap.LIMITER_REPLY_S) as client:
             ids = ClientIds(f"k{time.time_ns() // 1_000_000_000:x}")
-            yield lambda plan, key: bootstrap.open_venue(plan, key, RateLimiter(client, plan.name), ids)
+
+            def opened(plan: VenuePlan, key: StoredKey | None) -> Venue:
+                limiter = RateLimiter(client, bootstrap.counted_by(plan), plan.key or "")
+                return bootstrap.open_venue(plan, key, limiter, ids)
+
+            yield opened
 
 
 async def _configured(mode: str, plan: VenuePlan, keys: Mapping[str, StoredKey], opened: Opened) -> list[Check]:

@@ -27,7 +27,6 @@ from engine.contracts.records import (
     ORDER_REJECT,
     ORDER_TRIGGERED,
     ORDER_UNKNOWN,
-    PLACE,
     RECORD,
 )
 from engine.venues.port import Execution, Inlet, Records
@@ -48,7 +47,8 @@ class InFlight:
         self._inlet = inlet
         self._clock_ns = clock_ns
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, asyncio.TimerHandle] = {}
+        self._waiting: dict[int, tuple[float, int]] = {}  # client id -> when its answer is late, instrument; oldest first
+        self._timer: asyncio.TimerHandle | None = None  # one, for the oldest
         self._asking: dict[int, asyncio.Task[None]] = {}
 
     @property
@@ -56,13 +56,15 @@ class InFlight:
         """Commands sent and not answered yet, unknown ones included."""
         return len(self._waiting) + len(self._asking)
 
-    def sent(self, command: Any) -> None:
-        """A command is about to leave."""
-        client_id, instrument = int(command.client_id), int(command.instrument)
+    def sent(self, instrument: int, client_id: int, replaced_id: int = 0) -> None:
+        """A command about order `client_id` is about to leave; of a replacement, the order it replaces."""
         self._forget(client_id)
-        self._waiting[client_id] = self._loop.call_later(ANSWER_S, self._give_up, instrument, client_id)
-        if command.kind == PLACE and command.ref_id:
-            self._forget(int(command.ref_id))
+        late_s = self._loop.time() + ANSWER_S
+        self._waiting[client_id] = (late_s, instrument)
+        if self._timer is None:
+            self._timer = self._loop.call_at(late_s, self._look)
+        if replaced_id:
+            self._forget(replaced_id)
 
     def heard(self, records: Records, count: int) -> None:
         """Order events of a venue are on their way to the core."""
@@ -82,20 +84,26 @@ class InFlight:
 
     def close(self) -> None:
         """Ask no more."""
-        for timer in self._waiting.values():
-            timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for task in self._asking.values():
             task.cancel()
         self._waiting.clear()
 
     def _forget(self, client_id: int) -> None:
-        timer = self._waiting.pop(client_id, None)
-        if timer is not None:
-            timer.cancel()
+        self._waiting.pop(client_id, None)
 
-    def _give_up(self, instrument: int, client_id: int) -> None:
-        del self._waiting[client_id]
-        self._tell(instrument, client_id, ORDER_UNKNOWN, 0)
+    def _look(self) -> None:
+        """Give up on what is late, come back when the next one is."""
+        self._timer = None
+        now = self._loop.time()
+        for client_id, (late_s, instrument) in list(self._waiting.items()):
+            if late_s > now:
+                self._timer = self._loop.call_at(late_s, self._look)
+                return
+            del self._waiting[client_id]
+            self._tell(instrument, client_id, ORDER_UNKNOWN, 0)
 
     def _ask(self, instrument: int, client_id: int) -> None:
         task = self._loop.create_task(self._ask_until_told(instrument, client_id))

@@ -17,6 +17,7 @@ from engine.contracts import reasons
 from engine.contracts.errors import BadInput, Retryable
 from engine.contracts.records import LIMIT, NO_INSTRUMENT, OPERATOR, PARAMETER, RECORD
 from engine.core.limits import BOUNDS, SCALE, USD
+from engine.core.state import Core
 from engine.core.strategies.table import STRATEGIES
 from engine.store.control import AnyCommand, CommandInbox, Emergency, Pause, Reduce, Resume, Set
 
@@ -29,8 +30,9 @@ WORDS: Final[dict[type[Any], int]] = {
 }
 
 
-def event_of(command: AnyCommand, now_ns: int) -> np.ndarray[Any, Any]:
-    """The event a command is. Raises BadInput for an unknown key or a value out of its bounds."""
+def event_of(command: AnyCommand, now_ns: int, core: Core) -> np.ndarray[Any, Any]:
+    """The event a command is. Raises BadInput for an unknown key, or a value out of its bounds or at odds with the
+    other values in force in `core`."""
     event = np.zeros(1, RECORD)
     event["ts_ns"], event["instrument"] = now_ns, NO_INSTRUMENT
     if not isinstance(command, Set):
@@ -40,7 +42,7 @@ def event_of(command: AnyCommand, now_ns: int) -> np.ndarray[Any, Any]:
     if section == "limits":
         _limit(event, name, command.value)
     else:
-        _parameter(event, section.removeprefix("strategies."), name, command.value)
+        _parameter(event, section.removeprefix("strategies."), name, command.value, core)
     return event
 
 
@@ -54,13 +56,15 @@ def _limit(event: np.ndarray[Any, Any], name: str, value: float) -> None:
     event["amount_e8"] = round(value * (USD if name.endswith("_usd") else SCALE))
 
 
-def _parameter(event: np.ndarray[Any, Any], strategy: str, name: str, value: float) -> None:
+def _parameter(event: np.ndarray[Any, Any], strategy: str, name: str, value: float, core: Core) -> None:
     row = next((row for row in STRATEGIES if row.name == strategy), None)
     if row is None:
         known = ", ".join(f"strategies.{row.name}" for row in STRATEGIES)
         raise BadInput(f"{strategy}.{name} is neither a limit nor a parameter; known: limits, {known}")
-    row.resolve({name: value})
     names = [param.name for param in row.params]
+    first = int(core.state.param_start[row.number])
+    in_force = dict(zip(names, core.state.params[first : first + len(names)].tolist(), strict=True))
+    row.resolve(in_force | {name: value})
     event["kind"], event["reason"] = PARAMETER, row.number
     event["index"], event["value_e9"] = names.index(name), round(value * 1e9)
 
@@ -72,9 +76,11 @@ class People:
         self,
         client: redis.asyncio.Redis,
         run: str,
+        core: Core,
         carry_out: Callable[[np.ndarray[Any, Any]], str],
         clock_ns: Callable[[], int],
     ) -> None:
+        self._core = core
         self._inbox = CommandInbox(client, run)
         self._carry_out = carry_out
         self._clock_ns = clock_ns
@@ -92,6 +98,6 @@ class People:
 
     def _judge(self, command: AnyCommand) -> tuple[bool, str]:
         try:
-            return True, self._carry_out(event_of(command, self._clock_ns()))
+            return True, self._carry_out(event_of(command, self._clock_ns(), self._core))
         except BadInput as error:
             return False, str(error)

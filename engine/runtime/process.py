@@ -61,7 +61,9 @@ async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator
         return
     client, ears = live_redis.asynchronous(), live_redis.asynchronous()
     view = LiveWriter(client, service.manifest.run_id)
-    people = People(ears, service.manifest.run_id, lambda event: carry_out(service, event), service.engine.now_ns)
+    people = People(
+        ears, service.manifest.run_id, service.core, lambda event: carry_out(service, event), service.engine.now_ns
+    )
     service.background(view.write_on())
     service.background(service.showing.show_on(service.engine, view))
     service.background(people.listen())

@@ -8,8 +8,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from engine.contracts import reasons
-from engine.contracts.records import CANCEL, FILL, ORDER_REJECT, PLACE, REFUSED
+from engine.contracts.records import CANCEL, ENTRY, FILL, ORDER_REJECT, PLACE, REFUSED
 from engine.core.state import Core
 from engine.runtime.loop import LiveLoop
 from engine.store import coreview
@@ -52,10 +54,10 @@ class Showing:
 
     def show(self, engine: LiveLoop, view: LiveWriter | None) -> None:
         """One look at everything."""
-        while engine.journalled:
-            entries = engine.journalled.popleft()
-            for record in entries["record"][_shown(entries["record"]["kind"])]:
-                self._row(engine.core, record, view)
+        blocks = [engine.journalled.popleft() for _ in range(len(engine.journalled))]
+        records = np.frombuffer(b"".join(blocks), ENTRY)["record"]
+        for record in records[_shown(records["kind"])]:
+            self._row(engine.core, record, view)
         while self._told:
             stamp, one = self._told.popleft()
             self._log(f"{one.venue} {one.kind}: {one.text}")

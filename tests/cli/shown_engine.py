@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from engine.contracts import reasons
+from engine.contracts.instruments import Instrument
 from engine.contracts.records import OPERATOR
+from engine.core.limits import Limits
+from engine.core.state import new_core
 from engine.runtime.people import People
 from engine.store.liveview import LiveWriter
 from engine.store.redis_server import LiveRedis, connect_redis
@@ -34,6 +38,10 @@ from engine.store.viewrows import (
     cells,
 )
 
+TRADED: Final = Instrument(
+    symbol="BTC/USDT", venue="sandbox", base="BTC", quote="USDT", tick_size=Decimal("0.01"),
+    lot_size=Decimal("0.00001"), min_qty=Decimal("0.00001"), max_qty=Decimal(9000),
+)  # fmt: skip
 RUN: Final = "20250101-000000-paper"
 NOW_NS: Final = time.time_ns()
 STATES: Final = {
@@ -114,7 +122,8 @@ async def run(live: LiveRedis, manner: str) -> None:
         await view.flush()
         tasks.append(asyncio.create_task(view.write_on()))
     if manner != "mute":
-        tasks.append(asyncio.create_task(People(ears, RUN, carry_out, time.time_ns).listen()))
+        core = new_core([TRADED], Limits(), 1000.0, {"momentum": {}}, (60, 180, 720))
+        tasks.append(asyncio.create_task(People(ears, RUN, core, carry_out, time.time_ns).listen()))
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     for task in tasks:
