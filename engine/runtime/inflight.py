@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class InFlight:
         self._inlet = inlet
         self._clock_ns = clock_ns
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, tuple[float, int]] = {}  # client id -> when its answer is late, instrument; oldest first
+        self._waiting: dict[int, tuple[float, int]] = {}  # client id -> when late, instrument; oldest first
         self._timer: asyncio.TimerHandle | None = None  # one, for the oldest
         self._asking: dict[int, asyncio.Task[None]] = {}
 

@@ -42,7 +42,9 @@ class Ear(Protocol):
         """The socket is open; first messages may be sent."""
 
     def hear(self, message: bytes, ts_ns: int) -> None:
-        """A whole message, seen at wall time `ts_ns`. Raises Undecodable for one that is to be counted."""
+        """A whole message. `ts_ns` is wall time when its read began: of several that came together, the time the first
+        was seen, so that nobody's wait for those before it is hidden. Raises Undecodable for one that is to be counted.
+        """
 
     def down(self) -> None:
         """The socket is gone; called once for each `up`."""
@@ -80,6 +82,7 @@ class Connection(WSListener):
         self._heard_s = 0.0
         self._opened = self._messages = self._undecodable = self._failures = 0
         self._data_ns = 0
+        self._read_ns = 0
         self._delivers = self._told_lost = False
         self.gaps = 0
 
@@ -146,7 +149,7 @@ class Connection(WSListener):
     # --- called by picows -----------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._opened += 1
         self._delivers = False
@@ -163,7 +166,10 @@ class Connection(WSListener):
             self.send(self._heartbeat)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        ts_ns = time.time_ns()
+        ts_ns = self._read_ns
+        if not ts_ns:
+            ts_ns = self._read_ns = time.time_ns()
+            self._loop.call_soon(self._read_over)
         kind = frame.msg_type
         if kind in NOT_OURS:
             if kind == WSMsgType.CLOSE:
@@ -189,6 +195,9 @@ class Connection(WSListener):
         self._heard_s = time.monotonic()
         if not self._delivers:
             self._begin()
+
+    def _read_over(self) -> None:
+        self._read_ns = 0
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._stop_timers()
