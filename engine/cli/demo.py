@@ -52,15 +52,14 @@ def demo(
     """
     from engine import settings
     from engine.cli import supervise
-    from engine.cli.compiling import tell
+    from engine.cli.compiling import compile_all
     from engine.cli.up import hold_servers
-    from engine.runtime.compiling import compile_engine
 
+    compile_all()
     started = time.monotonic()
     home = (settings.load().home / "demo").resolve()
     for number in (signal.SIGINT, signal.SIGTERM):  # shells start background jobs deaf to SIGINT
         signal.signal(number, signal.default_int_handler)
-    compile_engine(tell)
     with ExitStack() as stack:
         say("1/3 sandbox exchange (simulated), PostgreSQL and Redis")
         sandbox = stack.enter_context(sandbox_process())
