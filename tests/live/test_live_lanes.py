@@ -8,7 +8,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.contracts.records import DEPTH, FEED_STATUS, FILL, FUNDING, LAST, MARK, ORDER_ACK, PATH, QUOTE, RECORD, TRADE
+from engine.contracts.records import (
+    DEPTH,
+    FEED_STATUS,
+    FILL,
+    FUNDING,
+    LAST,
+    MARK,
+    ORDER_ACK,
+    PATH,
+    QUOTE,
+    RECORD,
+    TRADE,
+)
 from engine.runtime.lanes import CONFLATABLE, Lanes, survivors
 from engine.venues.port import Notice
 
