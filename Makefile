@@ -18,7 +18,7 @@ help:
 	@echo "make demo    set up, watch the engine trade on a simulated exchange (SECONDS=60: ends by itself)"
 	@echo "make test    set up, then ruff, mypy, import contracts and the tests (minutes)"
 	@echo "make soak    the long tests that make test leaves out"
-	@echo "make bench   measure the core's speed (beside its peers where make peers was run)"
+	@echo "make bench   measure the core and the whole engine over the wire (minutes; peers: make peers first)"
 	@echo "make peers   install nautilus_trader, hftbacktest and exchange clients into .venv-peers"
 	@echo "make docs    write docs/configuration.md and keel.example.toml from the settings"
 	@echo "make lint    ruff, mypy and the import contracts only"
@@ -74,6 +74,7 @@ soak: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/trading-cli bench core --write benchmarks/results.json
+	@$(BIN)/trading-cli bench wire --write benchmarks/results.json
 
 peers: .venv-peers/.done
 	@echo "peers: ready in .venv-peers"

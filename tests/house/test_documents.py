@@ -11,6 +11,8 @@ import pytest
 import typer.main
 
 from engine.cli.main import app
+from engine.sandbox.faults import FAULTS
+from engine.venues.plan import MEANINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -70,10 +72,31 @@ def test_every_command_is_documented() -> None:
     assert [name for name in sorted(commands()) if f"`trading-cli {name}`" not in text] == []
 
 
+def headings(path: Path) -> set[str]:
+    """The anchors of a document's headings, as they are made from their words."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_between_documents_lead_somewhere(path: Path) -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
-        assert (path.parent / link).exists(), f"{path.name}: {link}"
+    for link, _, place in re.findall(r"\]\((?!https?:)([^)#]+)(#([^)]+))?", path.read_text(encoding="utf-8")):
+        target = path.parent / link
+        assert target.exists(), f"{path.name}: {link}"
+        assert not place or place in headings(target), f"{path.name}: {link}#{place}"
+
+
+def test_every_fault_is_documented() -> None:
+    text = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    missing = [row for n, kind in FAULTS.items() if (row := f"| `{n}` {kind.name} | {kind.meaning} |") not in text]
+    assert missing == []
+
+
+def test_every_setting_of_a_venue_named_in_the_documents_exists() -> None:
+    known = {*MEANINGS, "rest", "ws", "ws_api"}
+    for path in DOCUMENTS:
+        for table in re.findall(r"\[venues\.[a-z]+\]\n((?: *[a-z_]+ = .*\n)+)", path.read_text(encoding="utf-8")):
+            assert set(re.findall(r"^ *([a-z_]+) = ", table, re.M)) <= known, f"{path.name}: {table}"
 
 
 def test_the_readme_discloses_the_risk_on_its_first_screen() -> None:
