@@ -15,9 +15,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.instruments import E8, Instrument
-from engine.core import life, state
+from engine.core import life
 from engine.core.limits import Limits
 from engine.core.orders import TRADING_STATES
 from engine.journal import segments
@@ -93,6 +94,7 @@ class Floor(Running):
         """No fault is armed, the clock is right."""
         self.tell("/faults", {}, "DELETE")
         self.fault("A14", skew_ms=0)
+        self.redis.blocking.flushall()  # nobody is barred any more
 
 
 def _write_history(path: Path, mids: dict[str, float]) -> None:
@@ -163,8 +165,34 @@ class Trading:
         await asyncio.sleep(1.003 - time.time() % 1.0)
         await self.quote(symbol, mid, size)
 
+    @asynccontextmanager
+    async def busy(self, symbol: str = "BTC/USDT") -> AsyncIterator[None]:
+        """The market goes on by itself, at the price it has."""
+
+        async def go_on() -> None:
+            while True:
+                await self.quote(symbol, self.floor.mid[symbol])
+                await asyncio.sleep(0.1)
+
+        task = asyncio.create_task(go_on())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def emergency(self) -> None:
+        """A person's word: everything is sold."""
+        event = np.zeros(1, r.RECORD)
+        event["kind"], event["instrument"], event["reason"] = r.OPERATOR, r.NO_INSTRUMENT, reasons.OPERATOR_EMERGENCY
+        event["ts_ns"] = time.time_ns()
+        self.service.engine.inject(event)
+        await self.until(lambda: not self.core.state.positions["qty_lots"].any())
+
     async def enter(self, symbol: str = "BTC/USDT") -> Any:
         """A rising bar: the strategy buys. Returns the position once something of it is filled."""
+        if self.core.state.crossover[self.number(symbol)].above:  # it was rising before the start
+            await self.move(symbol, 0.998)
         await self.move(symbol, 1.001)
         position = self.position(symbol)
         await self.until(lambda: position.qty_lots != 0)
@@ -243,6 +271,7 @@ class Trading:
 
     async def ask(self, path: str, **params: Any) -> Any:
         """A signed GET of the account."""
+        params["timestamp"] = round(time.time() * 1000) + self.floor.exchange.clock.skew_ms
         status, found, _ = await asyncio.to_thread(self.floor.call, "GET", path, account=self.account, **params)
         assert status == 200, found
         return found

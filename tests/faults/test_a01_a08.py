@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from engine_rig import STOP_S, Floor, Trading, agree, trading
 
-from engine.contracts import reasons
 from engine.contracts import records as r
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
