@@ -81,9 +81,9 @@ def home(settings: Settings) -> Check:
 
 
 def recordings(settings: Settings) -> Check:
-    """Recorded markets; without them the demo makes a synthetic one."""
+    """Recorded markets; the live engine needs none."""
     if settings.data_dir is None:
-        hint = "the demo will use a synthetic market; set KEEL_DATA_DIR to a folder of Parquet recordings"
+        hint = "backtests need some: name files with --data (data synth makes synthetic ones), or set KEEL_DATA_DIR"
         return Check("data", True, "no recorded markets", hint)
     files = sorted(settings.data_dir.rglob("*.parquet"))
     size = sum(path.stat().st_size for path in files) / 1e6
@@ -140,14 +140,16 @@ def venues(settings: Settings) -> list[Check]:
 
 
 def compiled(_settings: Settings) -> Check:
-    """Whether the core's machine code is on disk already."""
+    """Whether the machine code of engine and backtests is on disk already."""
     from engine.core import compile
+    from engine.runtime.compiling import is_compiled
 
     if not compile.CACHING:
         fix = "every start compiles again; make the home directory's .cache writable"
         return Check("compiled core", True, "cannot be kept on disk", fix)
-    state = "ready" if compile.is_compiled_before("advance") else "not built yet: the first run compiles it"
-    return Check("compiled core", True, f"{state} ({compile.cache_folder()})")
+    state = {True: "ready", False: "not built yet, the first start does it"}
+    found = f"engine {state[is_compiled()]}; backtests {state[compile.is_compiled_before('advance')]}"
+    return Check("compiled core", True, f"{found} ({compile.cache_folder()})")
 
 
 def versions() -> Check:
