@@ -190,19 +190,23 @@ class JournalWriter:
         """
         if entries.dtype != ENTRY or entries.ndim != 1 or not entries.flags.c_contiguous:
             raise Fatal(f"a journal takes contiguous one-dimensional ENTRY arrays, not {entries.dtype} {entries.shape}")
-        if not len(entries):
+        count = len(entries)
+        if not count:
             return
-        backward = first_backward(entries["seq"], self._last_seq)
+        seqs = entries["seq"]
+        if count > 1:
+            backward = first_backward(seqs, self._last_seq)
+        else:  # most turns of a live engine; comparing one number with numpy costs more than writing it
+            backward = 0 if int(seqs[0]) < self._last_seq else None
         if backward is not None:
-            raise Fatal(f"{self._folder}: seq {int(entries['seq'][backward])} would go backwards; this is a defect")
-        for start in range(0, len(entries), FRAME_ENTRIES):
-            part = entries[start : start + FRAME_ENTRIES]
+            raise Fatal(f"{self._folder}: seq {int(seqs[backward])} would go backwards; this is a defect")
+        for start in range(0, count, FRAME_ENTRIES):
+            part = entries if count <= FRAME_ENTRIES else entries[start : start + FRAME_ENTRIES]
             if self._size >= self._segment_bytes:
                 self._start_segment(self._number + 1)
-            self._write_frame(part)
-            self._hash.update(part.view(np.uint8).data)
-            self._last_seq = int(part["seq"][-1])
+            self._hash.update(self._write_frame(part))
             self.entries += len(part)
+            self._last_seq = int(seqs[min(start + FRAME_ENTRIES, count) - 1])
         if self._sync_every_ns is not None and time.monotonic_ns() - self._synced_ns >= self._sync_every_ns:
             self.sync()
 
@@ -265,7 +269,8 @@ class JournalWriter:
             raise
         self._number, self._place, self._size = number, 0, frames.HEADER_BYTES
 
-    def _write_frame(self, entries: Entries) -> None:
+    def _write_frame(self, entries: Entries) -> memoryview:
+        """Write one frame; returns its payload."""
         self._require_open()
         payload = memoryview(entries.view(np.uint8).data)
         head = frames.encode_frame_head(self._place, len(entries), payload)
@@ -282,6 +287,7 @@ class JournalWriter:
             raise atomic.write_failure(self._path, error) from error
         self._size += size
         self._place += 1
+        return payload
 
     def _require_open(self) -> None:
         if self._file < 0:
