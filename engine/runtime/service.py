@@ -161,6 +161,7 @@ class Service:
 
     async def stop(self) -> None:
         """Stop everything in order and write the run's end. Working stops stay at the venues that have them."""
+        self.engine.in_flight.close()  # nobody asks a venue that is being left
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -40,6 +40,12 @@ from running_sandbox import Running  # noqa: E402
 __all__ = ["CASH", "EAGER", "STOP_S", "Floor", "Trading", "agree", "spot", "trading"]
 
 CASH: Final = 1_000.0
+SYMBOLS: Final = tuple(
+    f"{base}/USDT" for base in (
+        "BTC", "ETH", "AXO", "BREN", "CIRO", "DUVA", "ELTO", "FENN", "GALA", "HIVE", "IRIS", "JUNO", "KAVA", "LOOM",
+        "MIRA", "NOVA", "ONYX", "PYRO", "QTUM", "RUNE",
+    )
+)  # fmt: skip
 START_MS: Final = 1_735_736_400_000
 HISTORY_S: Final = 24
 STEP_MS: Final = 250
@@ -58,13 +64,15 @@ SIZE: Final = 7.531
 class Floor(Running):
     """A sandbox with a short falling history. `quote` is what moves its market from then on."""
 
-    def __init__(self, folder: Path, symbols: Sequence[str] = ("BTC/USDT",), **options: Any) -> None:
+    def __init__(self, folder: Path, symbols: Sequence[str] = SYMBOLS, **options: Any) -> None:
         self._stack = ExitStack()
         self.redis = self._stack.enter_context(connect_redis(None, folder))
         self.mid = {symbol: 100.0 * (k + 1) for k, symbol in enumerate(symbols)}
         path = folder / "history.parquet"
         _write_history(path, self.mid)
-        super().__init__(data=(path,), speed=0.0, history_s=float(HISTORY_S), cash=CASH, **options)
+        super().__init__(
+            data=(path,), speed=0.0, history_s=float(HISTORY_S), cash=CASH, accounts=len(symbols), **options
+        )
         self._hall = self.sandbox.replay._hall
         self._market = self.sandbox._market
 
@@ -145,6 +153,7 @@ class Trading:
 
     def __init__(self, floor: Floor, service: Service, account: int) -> None:
         self.floor, self.service, self.account = floor, service, account
+        self.symbol = service.core.instruments[0].symbol
         self.core = service.core
         self._news = asyncio.Event()
         service.engine.journalled = _Tap(self._news)
@@ -155,23 +164,23 @@ class Trading:
 
     # --- the market ---------------------------------------------------------------------------------
 
-    async def quote(self, symbol: str, mid: float, size: float = SIZE) -> None:
-        await asyncio.to_thread(self.floor.quote, symbol, mid, size)
+    async def quote(self, mid: float, symbol: str = "", size: float = SIZE) -> None:
+        await asyncio.to_thread(self.floor.quote, symbol or self.symbol, mid, size)
 
-    async def move(self, symbol: str, share: float, size: float = SIZE) -> None:
+    async def move(self, share: float, symbol: str = "", size: float = SIZE) -> None:
         """The price goes to `share` of what it was, and a bar ends on it."""
-        mid = round(self.floor.mid[symbol] * share, 2)
-        await self.quote(symbol, mid, size)
+        mid = round(self.floor.mid[symbol or self.symbol] * share, 2)
+        await self.quote(mid, symbol, size)
         await asyncio.sleep(1.003 - time.time() % 1.0)
-        await self.quote(symbol, mid, size)
+        await self.quote(mid, symbol, size)
 
     @asynccontextmanager
-    async def busy(self, symbol: str = "BTC/USDT") -> AsyncIterator[None]:
+    async def busy(self, symbol: str = "") -> AsyncIterator[None]:
         """The market goes on by itself, at the price it has."""
 
         async def go_on() -> None:
             while True:
-                await self.quote(symbol, self.floor.mid[symbol])
+                await self.quote(self.floor.mid[symbol or self.symbol], symbol)
                 await asyncio.sleep(0.1)
 
         task = asyncio.create_task(go_on())
@@ -189,30 +198,40 @@ class Trading:
         self.service.engine.inject(event)
         await self.until(lambda: not self.core.state.positions["qty_lots"].any())
 
-    async def enter(self, symbol: str = "BTC/USDT") -> Any:
+    async def enter(self, symbol: str = "") -> Any:
         """A rising bar: the strategy buys. Returns the position once something of it is filled."""
         if self.core.state.crossover[self.number(symbol)].above:  # it was rising before the start
-            await self.move(symbol, 0.998)
-        await self.move(symbol, 1.001)
+            await self.move(0.998, symbol)
+        await self.move(1.001, symbol)
         position = self.position(symbol)
         await self.until(lambda: position.qty_lots != 0)
         return position
 
-    async def leave(self, symbol: str = "BTC/USDT") -> None:
+    async def leave(self, symbol: str = "") -> None:
         """A falling bar: the strategy sells."""
-        await self.move(symbol, 0.998)
+        await self.move(0.998, symbol)
         position = self.position(symbol)
         await self.until(lambda: position.qty_lots == 0)
 
     # --- what is known ------------------------------------------------------------------------------
 
-    def number(self, symbol: str) -> int:
+    def number(self, symbol: str = "") -> int:
+        symbol = symbol or self.symbol
         return next(k for k, one in enumerate(self.core.instruments) if one.symbol == symbol)
 
-    def position(self, symbol: str = "BTC/USDT") -> Any:
+    @property
+    def name(self) -> str:
+        """The venue's name of the symbol."""
+        return self.symbol.replace("/", "")
+
+    @property
+    def mid(self) -> float:
+        return self.floor.mid[self.symbol]
+
+    def position(self, symbol: str = "") -> Any:
         return self.core.state.positions[self.number(symbol)]
 
-    async def guarded(self, symbol: str = "BTC/USDT") -> None:
+    async def guarded(self, symbol: str = "") -> None:
         """Within the stop's deadline the position has its stop at the venue, or is gone."""
         p = self.position(symbol)
         await self.until(lambda: p.qty_lots == 0 or self.has_stop(symbol), STOP_S + SLACK_S)
@@ -234,7 +253,7 @@ class Trading:
             if role in (None, one["role"]) and (symbol is None or one["instrument"] == self.number(symbol))
         ]  # fmt: skip
 
-    def has_stop(self, symbol: str = "BTC/USDT") -> bool:
+    def has_stop(self, symbol: str = "") -> bool:
         """A stop the venue confirmed stands for all of the position."""
         p = self.position(symbol)
         return any(
@@ -260,6 +279,11 @@ class Trading:
         """The journal as it was written."""
         return r.joined(list(segments.read(self.service.run_dir)))
 
+    async def close(self) -> None:
+        """The state is ACTIVE still; then a person closes everything, and nothing is open or in doubt."""
+        assert self.trading_state == "ACTIVE"
+        await self.emergency()
+
     def story(self) -> list[str]:
         """The journal without prices, and what was told."""
         self.service.engine._flush()
@@ -284,23 +308,25 @@ class Trading:
 async def trading(
     floor: Floor,
     home: Path,
-    symbols: Sequence[str] = ("BTC/USDT",),
-    account: int = 0,
+    number: int = 0,
+    symbols: Sequence[str] = (),
     venue: Venue | None = None,
     limits: Limits = LIMITS,
     **options: Any,
 ) -> AsyncIterator[Trading]:
-    """An engine that trades live on the floor, ready to send orders."""
+    """An engine that trades live on the floor, with account and (unless `symbols` says more) symbol of that number,
+    ready to send orders."""
+    symbols = symbols or (list(floor.mid)[number],)
     plan = LivePlan(
-        world="live", home=home, venues=[(venue or spot(floor, account, **options), symbols)], strategies=EAGER,
+        world="live", home=home, venues=[(venue or spot(floor, number, **options), symbols)], strategies=EAGER,
         limits=limits, capital_usd=CASH, must_hold_usd={"sandbox": CASH}, timeframes_s=TIMEFRAMES, warm_up_bars=2,
     )  # fmt: skip
     inflight.LATE_S = LATE_S  # type: ignore[misc]
     service = await start(plan)
-    running = Trading(floor, service, account)
+    running = Trading(floor, service, number)
     try:
         for symbol in symbols:
-            await running.quote(symbol, floor.mid[symbol])
+            await running.quote(floor.mid[symbol], symbol)
         await running.until(lambda: plan.venues[0][0].execution.is_ready)
         yield running
         await running.settle()
