@@ -185,26 +185,20 @@ class RequestTemplate:
         lead = next((i for i, name in enumerate(names) if name not in known), len(names))
         head = "&".join(f"{name}={known[name]}" for name in names[:lead])
         self._signer = signer.after(head.encode())
-        self._parts: list[tuple[str, int]] = []  # literal text, then the position of the value that follows it
-        text = "&" if lead else ""
-        for name in names[lead:]:
-            if name in known:
-                text += f"{name}={known[name]}&"
-            else:
-                self._parts.append((f"{text}{name}=", variable.index(name)))
-                text = "&"
-        self._tail = text[:-1] if self._parts else ""
+        behind = [f"{name}={str(known[name]).replace('%', '%%') if name in known else '%s'}" for name in names[lead:]]
+        self._payload = ("&" if lead and behind else "") + "&".join(behind)
+        self._variable = tuple(variable)
+        self._order = tuple(variable.index(name) for name in names[lead:] if name not in known)
         params = _ENCODER.encode(known)[:-1]
         self._start = b'{"id":'
-        self._middle = b',"method":' + _ENCODER.encode(method) + b',"params":' + params
-        self._labels = [b"," + _ENCODER.encode(name) + b":" for name in variable]
+        self._middle = b',"method":' + _ENCODER.encode(method) + b',"params":' + params + b"," * bool(variable)
 
     def frame(self, request_id: str | int, *values: Value) -> bytes:
         """The text frame to send."""
-        payload = "".join([f"{text}{values[i]}" for text, i in self._parts]) + self._tail
+        payload = self._payload % tuple([values[i] for i in self._order])
         signature = self._signer.sign(payload.encode())
         encode = _ENCODER.encode
-        body = b"".join([label + encode(value) for label, value in zip(self._labels, values, strict=True)])
+        body = encode(dict(zip(self._variable, values, strict=True)))  # {"price":"1.5",...}
         return b'%b%b%b%b,"signature":"%b"}}' % (
-            self._start, encode(request_id), self._middle, body, signature.encode(),
+            self._start, encode(request_id), self._middle, body[1:-1], signature.encode(),
         )  # fmt: skip

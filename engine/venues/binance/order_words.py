@@ -23,7 +23,6 @@ from engine.contracts.records import (
     STOP_MARKET,
 )
 from engine.venues.binance import client_ids
-from engine.venues.binance.client_ids import Request
 from engine.venues.binance.dialects import Dialect
 from engine.venues.binance.link import Link
 from engine.venues.binance.rest import RECV_WINDOW_MS
@@ -123,17 +122,16 @@ class OrderWords:
             self._link.note_book(order.client_id, order.order_type in self._dialect.algo_types)
         key = (order.instrument, order.side, order.order_type, order.tif, order.bits, is_replace)
         shape = self._shapes.get(key) or self._shape(key, order)
-        action = client_ids.REPLACE if is_replace else client_ids.PLACE
-        return self._frame(shape, Request(action, order.instrument, order.client_id, order.ref_id), order, now_ms)
+        return self._frame(shape, client_ids.REPLACE if is_replace else client_ids.PLACE, order, order.ref_id, now_ms)
 
     def cancel(self, order: Command, now_ms: int) -> tuple[str, bytes]:
         """Request id and frame of a CANCEL."""
         key = (order.instrument, self.is_algo(order))
         shape = self._shapes.get(key) or self._shape(key, order)
-        return self._frame(shape, Request(client_ids.CANCEL, order.instrument, order.client_id), order, now_ms)
+        return self._frame(shape, client_ids.CANCEL, order, 0, now_ms)
 
-    def _frame(self, shape: _Shape, request: Request, order: Command, now_ms: int) -> tuple[str, bytes]:
-        text = f"{request.action}-{request.instrument}-{request.client_id}-{request.replaced_id}"
+    def _frame(self, shape: _Shape, action: str, order: Command, replaced: int, now_ms: int) -> tuple[str, bytes]:
+        text = f"{action}-{order.instrument}-{order.client_id}-{replaced}"  # a client_ids.Request, encoded
         return text, shape.template.frame(text, *[value(order, now_ms) for value in shape.values])
 
     def _shape(self, key: tuple[int, ...], order: Command) -> _Shape:
