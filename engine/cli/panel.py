@@ -62,7 +62,7 @@ def _account(picture: Picture) -> Table:
     near = "red" if lost > 0.75 * a.day_limit_usd else "yellow" if lost > 0.4 * a.day_limit_usd else "green"
     table.add_row(
         "equity", f"${a.equity_usd:,.2f}", "today", Text(f"{a.day_pnl_usd:+,.2f}", style=near),
-        "loss today", f"{lost:,.2f} of {a.day_limit_usd:,.2f}", "at all stops", f"{a.open_risk_usd:,.2f}",
+        "loss today", f"{lost:,.2f} of {a.day_limit_usd:,.2f}", "if all stops hit", f"{a.open_risk_usd:,.2f}",
     )  # fmt: skip
     table.add_row(
         "free", f"${a.free_usd:,.2f}", "reserve", f"{a.reserve_usd:,.2f}", "exposure",
