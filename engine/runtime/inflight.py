@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from engine.contracts import reasons
-from engine.contracts.errors import Retryable
+from engine.contracts.errors import KeelError, Retryable
 from engine.contracts.records import (
     CANCEL_ACK,
     CANCEL_REJECT,
@@ -29,7 +30,7 @@ from engine.contracts.records import (
     ORDER_UNKNOWN,
     RECORD,
 )
-from engine.venues.port import Execution, Inlet, Records
+from engine.venues.port import Execution, Inlet, Notice, Records
 
 ANSWER_S: Final = 2.0
 LATE_S: Final = 12.0  # past every receive window: a request that has not arrived by now never will
@@ -50,6 +51,7 @@ class InFlight:
         self._waiting: dict[int, tuple[float, int]] = {}  # client id -> when late, instrument; oldest first
         self._timer: asyncio.TimerHandle | None = None  # one, for the oldest
         self._asking: dict[int, asyncio.Task[None]] = {}
+        self._doubted: set[int] = set()  # asked for now, and unknown again meanwhile: asked once more
 
     @property
     def unanswered(self) -> int:
@@ -72,9 +74,12 @@ class InFlight:
             kind, client_id = int(records["kind"][k]), int(records["client_id"][k])
             if kind in ANSWERS:
                 self._forget(client_id)
-            elif kind == ORDER_UNKNOWN and client_id not in self._asking:
+            elif kind == ORDER_UNKNOWN:
                 self._forget(client_id)
-                self._ask(int(records["instrument"][k]), client_id)
+                if client_id in self._asking:
+                    self._doubted.add(client_id)
+                else:
+                    self._ask(int(records["instrument"][k]), client_id)
 
     def recheck(self, orders: Sequence[tuple[int, int]]) -> None:
         """Ask about working orders (instrument, client id): their venue was out of hearing for a while."""
@@ -108,28 +113,36 @@ class InFlight:
     def _ask(self, instrument: int, client_id: int) -> None:
         task = self._loop.create_task(self._ask_until_told(instrument, client_id))
         self._asking[client_id] = task
-        task.add_done_callback(lambda _done: self._asking.pop(client_id, None))
+        task.add_done_callback(lambda _done: self._told(client_id))
+
+    def _told(self, client_id: int) -> None:
+        del self._asking[client_id]
+        self._doubted.discard(client_id)
 
     async def _ask_until_told(self, instrument: int, client_id: int) -> None:
-        started = self._loop.time()
-        for attempt in range(1_000_000):
+        started, refusal = self._loop.time(), ""
+        for attempt in itertools.count():
+            self._doubted.discard(client_id)
             try:
                 if await self._routes[instrument].ask(instrument, client_id):
-                    return
-                if self._loop.time() - started >= LATE_S:
+                    if client_id not in self._doubted:
+                        return
+                    started = self._loop.time()
+                elif self._loop.time() - started >= LATE_S:
                     self._tell(instrument, client_id, ORDER_REJECT, reasons.UNKNOWN_ORDER)
                     return
             except Retryable:
                 pass  # the venue could not be asked: that says nothing about the order
+            except KeelError as error:  # a revoked key: the order may live on, and a person can mend that
+                if str(error) != refusal:
+                    refusal = str(error)
+                    text = f"order {client_id} cannot be asked for: {refusal}; asking again until it is told"
+                    self._inlet.notice(Notice("engine", "refused", text, instrument))
             await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S) - 1)])
 
     def _tell(self, instrument: int, client_id: int, kind: int, reason: int) -> None:
         record = np.zeros(1, RECORD)
-        record["kind"], record["instrument"], record["client_id"], record["reason"] = (
-            kind,
-            instrument,
-            client_id,
-            reason,
-        )
+        record["kind"], record["instrument"], record["client_id"] = kind, instrument, client_id
+        record["reason"] = reason
         record["ts_ns"] = record["venue_ts_ns"] = self._clock_ns()
         self._inlet.account(record, 1)

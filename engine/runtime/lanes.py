@@ -134,6 +134,7 @@ def _grown(queue: _Queue) -> _Queue:
     larger = _Queue(2 * queue.room)
     end = queue.at[1]
     larger.append(queue.lane.records, end)
+    queue.at[0] = queue.at[1] = 0  # the loop may be in the midst of taking it: nothing is to be taken twice
     return larger
 
 

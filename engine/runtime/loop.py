@@ -62,7 +62,7 @@ class LiveLoop:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ns = timers.NEVER
         self._sync_timer: asyncio.TimerHandle | None = None
-        self._syncing = False
+        self._syncing = self._is_unsynced = False
         self.journal_fault = ""
         self.lanes = Lanes(self._wake, notice, room)
         self.in_flight = InFlight(routes, self.lanes, clock_ns)
@@ -120,7 +120,11 @@ class LiveLoop:
             self._timer = None
         self._timer_due_ns = due = self._live.next_timer_ns
         if due < timers.NEVER:
-            self._timer = self._loop.call_later(max(due - self._clock_ns(), 0) / 1e9, self.pump)
+            self._timer = self._loop.call_later(max(due - self._clock_ns(), 0) / 1e9, self._ring)
+
+    def _ring(self) -> None:
+        self._timer_due_ns = 0  # it rang, perhaps before its time (clocks differ, and are set): armed anew if so
+        self.pump()
 
     # --- the journal ------------------------------------------------------------------------------
 
@@ -131,11 +135,11 @@ class LiveLoop:
         if not self.journal_fault:
             try:
                 self._journal.append(entries)
-            except Fatal as error:
-                self.journal_fault = str(error)
-                self._notice(Notice("journal", "refused", f"{error}; no entries until it can be written again"))
+            except (Fatal, OSError) as error:
+                self._journal_failed(f"the journal cannot be written: {error}")
         self.journalled.append(entries.tobytes())
         self._live.clear()
+        self._is_unsynced = True
         if self._sync_timer is None and not self._syncing:
             self._sync_timer = self._loop.call_later(SYNC_S, self._sync)
 
@@ -143,15 +147,24 @@ class LiveLoop:
         self._sync_timer = None
         if self.journal_fault:
             return
-        self._syncing = True
-        handle = self._journal.duplicate_handle()
+        try:
+            handle = self._journal.duplicate_handle()
+        except OSError as error:  # no file handle left
+            self._journal_failed(f"the journal cannot be synced to disk: {error}")
+            return
+        self._syncing, self._is_unsynced = True, False
         self._loop.run_in_executor(None, _sync_and_close, handle).add_done_callback(self._synced)
 
     def _synced(self, done: asyncio.Future[None]) -> None:
         self._syncing = False
         if not done.cancelled() and done.exception() is not None:
-            self.journal_fault = f"the journal cannot be synced to disk: {done.exception()}"
-            self._notice(Notice("journal", "refused", f"{self.journal_fault}; no entries until restarted"))
+            self._journal_failed(f"the journal cannot be synced to disk: {done.exception()}")
+        elif self._is_unsynced:  # written meanwhile; nothing else may come to ask for it
+            self._sync_timer = self._loop.call_later(SYNC_S, self._sync)
+
+    def _journal_failed(self, why: str) -> None:
+        self.journal_fault = why
+        self._notice(Notice("journal", "refused", f"{why}; no entries until restarted"))
 
     # --- commands out -----------------------------------------------------------------------------
 
@@ -182,6 +195,7 @@ class LiveLoop:
         last["timer_id"] = (timers.MARK_EQUITY, timers.JUDGE_DAY)
         self.inject(last)
         self.in_flight.close()
+        self._is_unsynced = False  # closing the journal syncs it
         for timer in (self._timer, self._sync_timer):
             if timer is not None:
                 timer.cancel()
