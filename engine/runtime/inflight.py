@@ -4,6 +4,7 @@ Rules
 -----
 * A command without an answer for `ANSWER_S` becomes ORDER_UNKNOWN: capital stays reserved, no new risk there.
 * Whatever is unknown is asked for by client id until the venue answers; a network error is no answer.
+* An order whose cancel is refused because the venue does not know it ended unheard: what became of it is asked for.
 * "No such order" counts only when it is still said `LATE_S` after the send: until then the request may arrive.
 """
 
@@ -74,6 +75,8 @@ class InFlight:
             kind, client_id = int(records["kind"][k]), int(records["client_id"][k])
             if kind in ANSWERS:
                 self._forget(client_id)
+                if kind == CANCEL_REJECT and int(records["reason"][k]) == reasons.UNKNOWN_ORDER:
+                    self.recheck([(int(records["instrument"][k]), client_id)])
             elif kind == ORDER_UNKNOWN:
                 self._forget(client_id)
                 if client_id in self._asking:

@@ -30,6 +30,7 @@ from engine.store.redis_server import connect_redis
 from engine.venues.binance.client_ids import ClientIds
 from engine.venues.binance.endpoints import MarketName, given
 from engine.venues.binance.venue import open_binance
+from engine.venues.ccxt.opening import open_ccxt
 from engine.venues.limiter import RateLimiter
 from engine.venues.port import Venue
 from engine.venues.signing import Secret
@@ -37,7 +38,7 @@ from engine.venues.signing import Secret
 sys.path.append(str(Path(__file__).parents[1] / "sandbox"))
 from running_sandbox import Running  # noqa: E402
 
-__all__ = ["CASH", "EAGER", "STOP_S", "Floor", "Trading", "agree", "spot", "trading"]
+__all__ = ["CASH", "EAGER", "STOP_S", "Floor", "Trading", "agree", "coinbase", "spot", "trading", "usdm"]
 
 CASH: Final = 1_000.0
 SYMBOLS: Final = tuple(
@@ -64,15 +65,13 @@ SIZE: Final = 7.531
 class Floor(Running):
     """A sandbox with a short falling history. `quote` is what moves its market from then on."""
 
-    def __init__(self, folder: Path, symbols: Sequence[str] = SYMBOLS, **options: Any) -> None:
+    def __init__(self, folder: Path, symbols: Sequence[str] = SYMBOLS, accounts: int = 20, **options: Any) -> None:
         self._stack = ExitStack()
         self.redis = self._stack.enter_context(connect_redis(None, folder))
         self.mid = {symbol: 100.0 * (k + 1) for k, symbol in enumerate(symbols)}
         path = folder / "history.parquet"
         _write_history(path, self.mid)
-        super().__init__(
-            data=(path,), speed=0.0, history_s=float(HISTORY_S), cash=CASH, accounts=len(symbols), **options
-        )
+        super().__init__(data=(path,), speed=0.0, history_s=float(HISTORY_S), cash=CASH, accounts=accounts, **options)
         self._hall = self.sandbox.replay._hall
         self._market = self.sandbox._market
 
@@ -114,7 +113,8 @@ def _write_history(path: Path, mids: dict[str, float]) -> None:
             "ts_exch_ms": START_MS + np.arange(count) * STEP_MS, "bid": mid - 0.01, "bid_size": np.full(count, SIZE),
             "ask": mid + 0.01, "ask_size": np.full(count, SIZE),
         }  # fmt: skip
-        words = {"venue": pa.array(["binance"] * count), "symbol": pa.array([symbol] * count)}
+        venue = "coinbase" if symbol.endswith("/USD") else "binance"
+        words = {"venue": pa.array([venue] * count), "symbol": pa.array([symbol] * count)}
         tables.append(pa.table(words | columns))
     write_parquet(pa.concat_tables(tables), path)
 
@@ -124,14 +124,31 @@ def spot(floor: Floor, account: int = 0, name: str = "sandbox", **options: Any) 
     return _binance(floor, "spot", account, name, options)
 
 
+def usdm(floor: Floor, account: int = 0, name: str = "futures", **options: Any) -> Venue:
+    """Binance USD-M on the floor."""
+    return _binance(floor, "usdm", account, name, options)
+
+
+def coinbase(floor: Floor, account: int = 0, name: str = "dollars", **options: Any) -> Venue:
+    """Coinbase on the floor, through ccxt."""
+    line = floor.line["venues"]["coinbase"]
+    own = line["accounts"][account]
+    limiter = RateLimiter(floor.redis.asynchronous(), name, f"account{account}")
+    return open_ccxt(
+        "coinbase", name, ClientIds(f"t{account}"), key=own["key"], secret=Secret(own["secret"]), urls=line,
+        limiter=limiter, **options,
+    )  # fmt: skip
+
+
 def _binance(floor: Floor, market: MarketName, account: int, name: str, options: dict[str, Any]) -> Venue:
-    key, secret = floor.key("HMAC", account)
+    line = floor.line["venues"][f"binance_{market}"]
+    own = line["accounts"][account]
     client = floor.redis.asynchronous()
     limiter = RateLimiter(client, name, f"account{account}")
     given_options = {"answer_s": 0.5} | options
     ids = ClientIds(f"t{account}")
     return open_binance(
-        market, given(floor.line["venues"][f"binance_{market}"]), key, Secret(secret), limiter, ids, name=name,
+        market, given(line), own["key"], Secret(own["secret"]), limiter, ids, name=name,
         **given_options,
     )  # fmt: skip
 
@@ -310,24 +327,27 @@ async def trading(
     home: Path,
     number: int = 0,
     symbols: Sequence[str] = (),
-    venue: Venue | None = None,
-    limits: Limits = LIMITS,
+    venues: Sequence[tuple[Venue, Sequence[str]]] = (),
+    plan: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Trading]:
     """An engine that trades live on the floor, with account and (unless `symbols` says more) symbol of that number,
     ready to send orders."""
-    symbols = symbols or (list(floor.mid)[number],)
-    plan = LivePlan(
-        world="live", home=home, venues=[(venue or spot(floor, number, **options), symbols)], strategies=EAGER,
-        limits=limits, capital_usd=CASH, must_hold_usd={"sandbox": CASH}, timeframes_s=TIMEFRAMES, warm_up_bars=2,
-    )  # fmt: skip
+    if not venues:
+        venues = [(spot(floor, number, **options), symbols or (list(floor.mid)[number],))]
+    values = {
+        "world": "live", "home": home, "venues": venues, "strategies": EAGER, "limits": LIMITS, "capital_usd": CASH,
+        "must_hold_usd": {venue.name: CASH / len(venues) for venue, _ in venues}, "timeframes_s": TIMEFRAMES,
+        "warm_up_bars": 2,
+    }  # fmt: skip
+    made = LivePlan(**(values | (plan or {})))
     inflight.LATE_S = LATE_S  # type: ignore[misc]
-    service = await start(plan)
+    service = await start(made)
     running = Trading(floor, service, number)
     try:
-        for symbol in symbols:
-            await running.quote(floor.mid[symbol], symbol)
-        await running.until(lambda: plan.venues[0][0].execution.is_ready)
+        for one in running.core.instruments:
+            await running.quote(floor.mid[one.symbol], one.symbol)
+        await running.until(lambda: all(venue.execution.is_ready for venue, _ in venues))
         yield running
         await running.settle()
     finally:

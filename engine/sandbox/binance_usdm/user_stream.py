@@ -16,6 +16,20 @@ from engine.sandbox.traders import Told, Trader
 TURN_S: Final = 0.1
 
 
+class _Request(msgspec.Struct):
+    method: str
+    id: int | str | None = None
+
+
+def _asked(said: str) -> int | str | None:
+    """Id of a question for the subscriptions; everything else said on these streams is heard in silence."""
+    try:
+        request = msgspec.json.decode(said, type=_Request)
+    except msgspec.MsgspecError:
+        return None
+    return request.id if request.method == "LIST_SUBSCRIPTIONS" else None
+
+
 class UserStreams:
     """All connections to user data. The listen key stands in the path, or in `listenKey` or `streams`."""
 
@@ -41,8 +55,13 @@ class UserStreams:
                 trader.listeners.append(told)
                 self._sockets.setdefault(trader.number, []).append(socket)
 
+        def answer(said: str) -> None:
+            asked = _asked(said)
+            if trader is not None and asked is not None:
+                socket.send(msgspec.json.encode({"result": [key], "id": asked}).decode())
+
         try:
-            await socket.serve(request, lambda said: None, greet)
+            await socket.serve(request, answer, greet)
         finally:
             if trader is not None and told in trader.listeners:
                 trader.listeners.remove(told)
