@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SPEED: Final = 20
 SEED: Final = 7
 HISTORY_MIN: Final = 40  # what the strategy's means need
-MINUTES: Final = 220  # nine minutes of demo
+MINUTES: Final = 160  # six minutes of demo; making more of it delays the start
 SYMBOLS: Final = tuple(f"{coin}/USDT" for coin in (
     "BTC", "ETH", "AXO", "BREN", "CEDA", "DUNE", "EMBR", "FLUX",
 ))  # fmt: skip
