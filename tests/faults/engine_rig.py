@@ -143,12 +143,13 @@ def coinbase(floor: Floor, account: int = 0, name: str = "dollars", **options: A
 def _binance(floor: Floor, market: MarketName, account: int, name: str, options: dict[str, Any]) -> Venue:
     line = floor.line["venues"][f"binance_{market}"]
     own = line["accounts"][account]
+    urls = options.pop("urls", line)
     client = floor.redis.asynchronous()
     limiter = RateLimiter(client, name, f"account{account}")
     given_options = {"answer_s": 0.5} | options
     ids = ClientIds(f"t{account}")
     return open_binance(
-        market, given(line), own["key"], Secret(own["secret"]), limiter, ids, name=name,
+        market, given(urls), own["key"], Secret(own["secret"]), limiter, ids, name=name,
         **given_options,
     )  # fmt: skip
 
@@ -207,12 +208,16 @@ class Trading:
             task.cancel()
             await asyncio.wait([task])
 
-    async def emergency(self) -> None:
-        """A person's word: everything is sold."""
+    def order_emergency(self) -> None:
+        """A person's word: everything is to be sold."""
         event = np.zeros(1, r.RECORD)
         event["kind"], event["instrument"], event["reason"] = r.OPERATOR, r.NO_INSTRUMENT, reasons.OPERATOR_EMERGENCY
         event["ts_ns"] = time.time_ns()
         self.service.engine.inject(event)
+
+    async def emergency(self) -> None:
+        """A person's word: everything is sold."""
+        self.order_emergency()
         await self.until(lambda: not self.core.state.positions["qty_lots"].any())
 
     async def enter(self, symbol: str = "") -> Any:

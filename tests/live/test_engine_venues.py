@@ -8,19 +8,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
-from engine_rig import CASH, EAGER, Floor, Trading, coinbase, spot, trading, usdm  # noqa: E402
+from engine_rig import EAGER, Floor, Trading, coinbase, spot, trading, usdm  # noqa: E402
 from venue_wire import Wire  # noqa: E402
 
-from engine.contracts import reasons  # noqa: E402
 from engine.contracts import records as r  # noqa: E402
-from engine.contracts.instruments import E8  # noqa: E402
 from engine.research.replay import replay  # noqa: E402
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
@@ -100,4 +97,44 @@ async def test_coinbase_round_trip_and_an_emulated_stop(floor: Floor, tmp_path: 
         assert running.trading_state == "ACTIVE"
     wallet = floor.sandbox.sites["coinbase"].stage.exchange.accounts.numbered(2).wallet
     assert running.core.state.head[0].cash_e8 == sum(wallet.balance("USD"))
+    assert replay(running.service.run_dir).ok
+
+
+@asynccontextmanager
+async def three_venues(floor: Floor, home: Path, number: int, wire: Wire) -> AsyncIterator[Trading]:
+    """Spot behind a wire that can be cut, USD-M and Coinbase, two strategies."""
+    line = floor.line["venues"]["binance_spot"]
+    venues = [
+        (spot(floor, number, "coins", urls=wire.urls(line), mute_s=3.0), [SPOT]),
+        (usdm(floor, number, mute_s=3.0), [PERP]),
+        (coinbase(floor, number), [DOLLAR]),
+    ]
+    strategies = EAGER | {"momentum": {}}
+    async with trading(floor, home, number, venues=venues, plan={"strategies": strategies}) as running:
+        yield running
+
+
+async def test_one_venues_death_changes_nothing_for_the_others(floor: Floor, tmp_path: Path) -> None:
+    wire = Wire(floor, floor.line["venues"]["binance_spot"]["rest"])
+    async with three_venues(floor, tmp_path, 3, wire) as running:
+        await warm(running, SPOT, PERP, DOLLAR)
+        coins = await running.enter(SPOT)
+        await running.guarded(SPOT)
+        wire.cut()
+        await running.until(lambda: running.core.state.books[running.number(SPOT)].updated_ns == 0)
+        # the others go on: entries, stops, exits, in their usual time
+        for symbol in (PERP, DOLLAR):
+            await running.enter(symbol)
+            await running.guarded(symbol)
+        perp, dollar = running.position(PERP), running.position(DOLLAR)
+        running.order_emergency()
+        await running.until(lambda: perp.qty_lots == 0 and dollar.qty_lots == 0, 1.0)
+        assert coins.qty_lots != 0 and running.working(r.ROLE_STOP, SPOT)
+        feeds = running.service.showing.feeds()
+        assert not any(row.connected for name, row in feeds.items() if name.startswith("coins:"))
+        assert all(row.connected for name, row in feeds.items() if not name.startswith("coins:"))
+        wire.mend()
+        await running.until(lambda: coins.qty_lots == 0, 20.0)  # exits are tried again after 2, 4, 8 ... s
+        await running.until(lambda: running.service.plan.venues[0][0].execution.is_ready)
+    wire.close()
     assert replay(running.service.run_dir).ok
