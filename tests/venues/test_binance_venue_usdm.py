@@ -56,6 +56,14 @@ async def test_margin_is_isolated_and_leverage_set_before_the_first_entry(sandbo
         assert rig.instruments[0].max_leverage > 1 and rig.instruments[0].kind == "perp"
 
 
+async def test_an_entry_that_waited_too_long_for_its_leverage_does_not_leave(sandbox: UsdmStand) -> None:
+    async with usdm(sandbox, account=2, answer_s=0.0) as rig:
+        order = rig.place(1, 20, leverage=7)
+        await rig.has(order, "order_reject")
+        assert any("took too long" in text for text in rig.inlet.told("refused"))
+        assert not await rig.venue.execution.ask(0, order)
+
+
 async def test_stops_lie_in_the_algo_book_and_are_found_there(sandbox: UsdmStand) -> None:
     async with usdm(sandbox) as rig:
         await bought(rig)

@@ -160,6 +160,12 @@ def test_a_fill_ahead_of_its_order_waits_for_it() -> None:
     assert [int(one["kind"]) for one in ear.records] == [r.ORDER_ACK, r.FILL]
 
 
+def test_an_order_of_ours_that_the_venue_shows_first_can_be_cancelled_at_once() -> None:
+    made, _ = reports()
+    sent = made.order({"symbol": "BTC/USD", "id": "u", "clientOrderId": "keel1-9", "status": "open", "side": "buy"})
+    assert sent is not None and sent.answered.is_set()
+
+
 @pytest.mark.parametrize("broken", [{"filled": "x"}, {"filled": float("nan")}, {"info": 5}, {"timestamp": "soon"}])
 def test_what_cannot_be_read_disturbs_nothing_else(broken: dict[str, Any]) -> None:
     made, ear = reports()

@@ -3,6 +3,7 @@
 * A PLACE or CANCEL leaves at once with a grant taken ahead; nothing on that way waits.
 * Without one, the limiter is asked on the side: entries are refused where there is no room, all others wait for it.
 * Without a socket, entries are refused here; exits, stops and cancels go over HTTP.
+* A command that could not leave while its answer was waited for is refused: the engine may have given it up by then.
 * An answer that does not come in time, and every request in flight when the socket breaks, is ORDER_UNKNOWN.
 """
 
@@ -173,13 +174,21 @@ class Desk:
 
     async def _levered(self, order: Command) -> None:
         """The first entry with another leverage: set it, then go on."""
+        began_s = time.monotonic()
         try:
             await self._margins.lever(order.instrument, order.leverage)
         except (Refused, Retryable, Unknown) as error:
             self._link.say("refused", f"leverage not set: {error}", order.instrument)
             self._refuse(order, reasons.VENUE_REFUSED)
             return
+        if self._is_late(began_s):
+            self._link.say("refused", "setting the leverage took too long for this entry", order.instrument)
+            self._refuse(order, reasons.VENUE_REFUSED)
+            return
         self._place(order)
+
+    def _is_late(self, began_s: float) -> bool:
+        return time.monotonic() - began_s > self._patience_s
 
     async def _when_allowed(self, order: Command, urgency: Urgency) -> None:
         """No grant is ready: ask for one. An entry is refused where there is no room, all others wait for it."""
@@ -290,11 +299,15 @@ class Desk:
 
     async def _again(self, order: Command) -> None:
         """A refused time stamp: nothing was done. Measure the clock, send once more."""
+        began_s = time.monotonic()
         try:
             await self._link.rest.measure_clock()
-            self._leave(order, is_again=True)
+            if not self._is_late(began_s):
+                self._leave(order, is_again=True)
+                return
         except KeelError:
-            self._refuse(order, reasons.CLOCK_SKEW)
+            pass  # no clock, or no socket any more
+        self._refuse(order, reasons.CLOCK_SKEW)
 
     # --- records of our own -----------------------------------------------------------------------------
 

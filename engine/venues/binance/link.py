@@ -19,9 +19,10 @@ import msgspec
 import numpy as np
 
 from engine.contracts import reasons
-from engine.contracts.errors import KeelError, Refused, Retryable
+from engine.contracts.errors import Refused, Retryable
 from engine.contracts.instruments import Instrument
 from engine.contracts.records import FEED_STATUS, FILTER, RECORD
+from engine.venues.background import Background
 from engine.venues.binance.client_ids import ClientIds
 from engine.venues.binance.dialects import Dialect
 from engine.venues.binance.rest import RECV_WINDOW_MS, Rest
@@ -73,11 +74,12 @@ class Link:
         self.instruments: Sequence[Instrument] = ()
         self.mine: dict[int, Instrument] = {}
         self.by_symbol: dict[str, int] = {}
+        self.deaf_since_ns = 0  # what happened to our orders since then may not have been heard; 0: all was
         self.algo_book: dict[int, bool] = {}  # our order -> it lies in the book of conditional orders
         self._limits: dict[int, tuple[int, ...]] = {}
         self._inlet: Inlet | None = None
         self._users = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self.say)
         self._reread = asyncio.Event()
         self._out: np.ndarray[Any, Any] = np.zeros(64, RECORD)
         self._sheet = Sheet()
@@ -110,19 +112,9 @@ class Link:
         if self._inlet is not None:
             self._inlet.notice(Notice(self.venue, kind, text, instrument))
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something on the side while a part runs; its errors are told."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, KeelError):
-            self.say("lost" if isinstance(error, Retryable) else "refused", str(error))
-        elif error is not None:  # a mistake of ours: named without its text, which may hold anything
-            self.say("lost", f"work in the background ended by {type(error).__name__}")
+        return self._background.spawn(work)
 
     @asynccontextmanager
     async def open(self, instruments: Sequence[Instrument], inlet: Inlet) -> AsyncIterator[None]:
@@ -137,10 +129,7 @@ class Link:
         finally:
             self._users -= 1
             if self._users == 0:
-                tasks = list(self._tasks)
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await self._background.end()
                 await self.rest.close()
 
     def _bind(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:

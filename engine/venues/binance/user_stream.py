@@ -7,6 +7,7 @@ alive. What was missed while the stream was down is asked for once it is back.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Final
 
@@ -32,6 +33,7 @@ PULSE: Final = b'{"id":"pulse","method":"ping"}'
 PULSE_ON_STREAMS: Final = b'{"id":1,"method":"LIST_SUBSCRIPTIONS"}'
 LISTEN_KEY: Final = Call("/fapi/v1/listenKey", 1)
 KEEP_ALIVE_S: Final = 30 * 60.0
+CATCH_UP_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 OVERLAP_NS: Final = 5_000_000_000
 
 
@@ -48,7 +50,7 @@ class UserStream:
         pulse = PULSE if signs else PULSE_ON_STREAMS
         self.connection = Connection(f"{link.venue} user stream", self._where, self, mute_s, pulse)
         self.is_ready = False
-        self._lost_ns = 0
+        self._catching: asyncio.Task[None] | None = None
 
     async def _where(self) -> str:
         await allow_connection(self._link)
@@ -105,21 +107,30 @@ class UserStream:
 
     def down(self) -> None:
         if self.is_ready:
-            self._lost_ns = time.time_ns()
+            self._link.deaf_since_ns = self._link.deaf_since_ns or time.time_ns()
         self.is_ready = False
+        if self._catching is not None:
+            self._catching.cancel()
 
     def say(self, kind: NoticeKind, text: str) -> None:
         self._link.say(kind, text)
 
     def _begin(self) -> None:
         self.is_ready = True
-        if self._lost_ns:
-            self._link.spawn(self._catch_up(self._lost_ns - OVERLAP_NS))
+        if self._link.deaf_since_ns:
+            self._catching = self._link.spawn(self._catch_up())
 
-    async def _catch_up(self, since_ns: int) -> None:
-        """Tell the fills missed; asked again with the next connection where that fails."""
-        await self._queries.fills_since(since_ns)
-        self._lost_ns = 0
+    async def _catch_up(self) -> None:
+        """Tell the fills missed, asked for until they are told; a stream that breaks meanwhile begins anew."""
+        for wait_s in itertools.chain(CATCH_UP_S, itertools.repeat(CATCH_UP_S[-1])):
+            try:
+                await self._queries.fills_since(self._link.deaf_since_ns - OVERLAP_NS)
+            except Retryable as error:
+                self._link.say("lost", f"fills missed meanwhile are not told yet: {error}; asking again")
+                await asyncio.sleep(wait_s)
+            else:
+                self._link.deaf_since_ns = 0
+                return
 
     def _refused(self, fault: Fault) -> None:
         if fault.code == CLOCK:

@@ -5,6 +5,7 @@ Rules
 * A send is a task of its own: placed, refused or unknown, each told as a record. A cancel waits until the answer to
   its order's placing is in.
 * A replacement is a confirmed cancel and then a new order: no exchange here replaces atomically through ccxt.
+* An order that could not leave within `LEAVE_S` is refused: the engine may have given it up by then.
 * What the streams and the answers say goes through `Reports`, which tells everything once.
 """
 
@@ -29,10 +30,8 @@ from engine.venues.ccxt.user_stream import UserStream
 from engine.venues.emulated_stops import EmulatedStops, HeldStop
 from engine.venues.port import Inlet, StreamHealth
 
-FIRST_WAIT_S: Final = 0.25
-LONGEST_WAIT_S: Final = 30.0
+LEAVE_S: Final = 5.0  # with the longest wait for the rate limit, less than an unknown order is asked for
 CONFIRM_S: Final = 5.0  # how long a cancel may take to be confirmed by the stream
-_LOOK_BACK: Final = 100  # orders looked through where a venue cannot be asked by our id
 _STOPS: Final = (r.STOP_MARKET, r.STOP_LIMIT)
 _PRICED: Final = (r.LIMIT_ORDER, r.STOP_LIMIT)
 _SIDES: Final = {r.BUY: "buy", r.SELL: "sell"}
@@ -82,7 +81,7 @@ class CcxtExecution:
 
     async def run(self, instruments: Sequence[Instrument], inlet: Inlet) -> None:
         """See the port."""
-        self._reports.inlet = inlet
+        self._reports.inlet, self._session.say = inlet, self._reports.notice
         listings = self._board.bind(instruments)
         async with self._session.use():
             if not listings:
@@ -120,17 +119,18 @@ class CcxtExecution:
         self._session.spawn(self._place(want, self._reports.begin(sent)))
 
     async def _place(self, want: Want, sent: Sent) -> None:
+        leaves_s = asyncio.get_running_loop().time() + LEAVE_S
         try:
             if want.ref_id and not await self._withdraw(want, sent):
                 return
             if want.order_type in _STOPS and not self._session.facts.has_stops:
                 self._hold(want, sent)
                 return
-            await self._create(want, sent)
+            await self._create(want, sent, leaves_s)
         finally:
             sent.answered.set()
 
-    async def _create(self, want: Want, sent: Sent) -> None:
+    async def _create(self, want: Want, sent: Sent, leaves_s: float) -> None:
         try:
             params = {self._session.facts.id_param: self._id_text(want.client_id)} | self._params(want, sent.listing)
         except BadInput as error:
@@ -138,6 +138,8 @@ class CcxtExecution:
             self._reports.tell(r.ORDER_REJECT, sent, reasons.BAD_REQUEST)
             return
         failure = await self._session.leave_for_order(want.urgency) or await self._set_leverage(want, sent.listing)
+        if failure is None and asyncio.get_running_loop().time() > leaves_s:
+            failure = Failure(reasons.RATE_LIMITED, Retryable, "what has to be done first took too long for this order")
         if failure is None:
             listing, is_market = sent.listing, want.order_type in (r.MARKET, r.STOP_MARKET)
             price: str | None = listing.prices.text(want.price_ticks)

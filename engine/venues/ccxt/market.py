@@ -121,7 +121,7 @@ class CcxtMarketData:
         """See the port."""
         listings = self._board.bind(instruments)
         self._inlet = inlet
-        self._session.undecodable = lambda text: self._notice("undecodable", text)
+        self._session.say = self._notice
         async with self._session.use():
             if not self._session.facts.is_tested:
                 self._notice(

@@ -188,10 +188,12 @@ class Reports:
         """An order of ours of before a restart."""
         lots, prices = listing.lots, listing.prices
         price, trigger = order.get("price"), order.get("triggerPrice")
-        return Sent(
+        sent = Sent(
             client_id, listing, _SIDES.get(str(order.get("side")), 0), lots.nearest(order.get("amount") or 0),
             prices.nearest(price or 0), prices.nearest(trigger or 0), str(order.get("id") or ""),
         )  # fmt: skip
+        sent.answered.set()
+        return sent
 
     def _not_ours(self, listing: Listing, text: str, venue_id: str, order: Mapping[str, Any]) -> None:
         waiting = self._waiting.pop((listing.number, venue_id), [])

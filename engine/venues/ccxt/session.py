@@ -13,7 +13,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -24,11 +24,12 @@ import ccxt.pro
 
 from engine.contracts import reasons
 from engine.contracts.errors import BadInput, KeelError, Retryable
+from engine.venues.background import Background
 from engine.venues.budgets import Urgency
 from engine.venues.ccxt.facts import EXCHANGES, Facts
 from engine.venues.ccxt.faults import Failure, failure_of, spoken
 from engine.venues.limiter import RateLimiter
-from engine.venues.port import StreamHealth
+from engine.venues.port import NoticeKind, StreamHealth
 from engine.venues.server_clock import ServerClock
 from engine.venues.signing import Secret
 from engine.venues.undecodable import shown
@@ -60,7 +61,7 @@ class Session:
     def __init__(self, name: str, facts: Facts, exchange: Any, limiter: RateLimiter | None) -> None:
         self.name, self.facts, self.exchange = name, facts, exchange
         self.clock = ServerClock(name)
-        self.undecodable: Callable[[str], None] = lambda text: None
+        self.say: Callable[[NoticeKind, str], None] = lambda kind, text: None
         self._limiter = limiter
         self._streams: dict[str, _Stream] = {}
         self._users = 0
@@ -70,7 +71,7 @@ class Session:
         exchange.handle_message, exchange.on_connected = self._hear, self._connect
         exchange.on_rest_response, exchange.throttle = self._respond, self._throttle
         self._cost, exchange.calculate_rate_limiter_cost = exchange.calculate_rate_limiter_cost, self._weigh
-        self._work: set[asyncio.Task[Any]] = set()
+        self._background = Background(lambda kind, text: self.say(kind, text))
 
     # --- requests -----------------------------------------------------------------------------------
 
@@ -135,12 +136,9 @@ class Session:
             self.spawn(self._limiter.observe(self.facts.limiter_venue, dict(headers), code))
         return self._response(code, reason, url, method, headers, body, *sent)
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        """A task that is kept until it is done."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        return task
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something on the side until `close`; its errors are told."""
+        self._background.spawn(work)
 
     # --- streams ------------------------------------------------------------------------------------
 
@@ -160,7 +158,7 @@ class Session:
             self._digest(client, message)
         except _INDIGESTION as error:
             stream.undecodable += 1
-            self.undecodable(f"a message was left out: {type(error).__name__} {spoken(str(error))}")
+            self.say("undecodable", f"a message was left out: {type(error).__name__} {spoken(str(error))}")
 
     async def hang_up(self, of: str) -> None:
         """Close the sockets whose waiting or subscribed topics begin with `of`; they are opened anew when watched."""
@@ -207,8 +205,7 @@ class Session:
 
     async def close(self) -> None:
         """Close sockets and connections. A later call opens them again."""
-        for task in list(self._work):
-            task.cancel()
+        await self._background.end()
         await self.exchange.close()
         self.exchange.closed_by_user = False
 
