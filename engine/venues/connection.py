@@ -31,7 +31,7 @@ HANDSHAKE_S: Final = 5.0
 LIFE_S: Final = 23 * 3600.0
 BUSY_S: Final = 1.0
 _SILENT: Final = logging.getLogger("engine.venues.connection")
-_SILENT.disabled = True  # picows logs addresses, and a listen key may stand in one
+_SILENT.setLevel(logging.CRITICAL + 1)  # picows logs, below this name, addresses: a listen key may stand in one
 NOT_OURS: Final = (WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE)
 
 
