@@ -19,7 +19,7 @@ from engine.runtime.people import People
 from engine.runtime.service import LivePlan, Service, start
 from engine.store.liveview import LiveWriter
 from engine.store.redis_server import LiveRedis
-from engine.store.running import clear_running, write_running
+from engine.store.running import STARTING, clear_running, write_running
 
 
 async def serve(
@@ -37,17 +37,23 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    service = await start(plan, progress)
+    names = [venue.name for venue, _ in plan.venues]
+    write_running(plan.home, STARTING, plan.world, names)  # before anything is asked of a venue
     try:
-        write_running(plan.home, service.manifest.run_id, plan.world, [venue.name for venue, _ in plan.venues])
-        async with _seen(service, live_redis):
-            progress(f"running: {service.manifest.run_id}")
-            ready({"run": service.manifest.run_id, "run_dir": str(service.run_dir), "world": plan.world})
-            with _undisturbed():
-                await stopped.wait()
-            progress("stopping")
+        service = await start(plan, progress)
+        try:
+            write_running(plan.home, service.manifest.run_id, plan.world, names)
+            async with _seen(service, live_redis):
+                progress(f"running: {service.manifest.run_id}")
+                ready({"run": service.manifest.run_id, "run_dir": str(service.run_dir), "world": plan.world})
+                with _undisturbed():
+                    await stopped.wait()
+                progress("stopping")
+        finally:
+            await service.stop()
     finally:
-        await service.stop()
+        for venue, _ in plan.venues:
+            await venue.close()
         clear_running(plan.home)
     return service.run_dir
 
@@ -56,7 +62,7 @@ async def serve(
 async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator[None]:
     """Show the engine and listen to people while it runs."""
     if live_redis is None:
-        service.background(service.showing.show_on(service.engine, None))
+        service.keep("engine", "the look at itself", lambda: service.showing.show_on(service.engine, None))
         yield
         return
     client, ears = live_redis.asynchronous(), live_redis.asynchronous()
@@ -64,9 +70,9 @@ async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator
     people = People(
         ears, service.manifest.run_id, service.core, lambda event: carry_out(service, event), service.engine.now_ns
     )
-    service.background(view.write_on())
-    service.background(service.showing.show_on(service.engine, view))
-    service.background(people.listen())
+    service.keep("engine", "the live view", view.write_on)
+    service.keep("engine", "the look at itself", lambda: service.showing.show_on(service.engine, view))
+    service.keep("engine", "the control channel", people.listen)
     try:
         yield
         service.showing.show(service.engine, view)

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -35,12 +36,14 @@ from engine.journal.segments import JournalWriter
 from engine.runtime.lanes import MARKET_ROOM
 from engine.runtime.loop import LiveLoop
 from engine.runtime.showing import Showing
+from engine.venues.background import reason_of
 from engine.venues.port import Execution, Notice, Venue
 
 LOAD_S: Final = 30.0
 ASK_AGAIN_S: Final = 2.0
 HISTORY_S: Final = 20.0
 RESTART_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+STEADY_S: Final = 60.0  # a part that lasted that long is begun again at once
 
 Progress = Callable[[str], None]
 
@@ -85,33 +88,31 @@ class Service:
         if self.plan.warm_up_bars:
             await self._warm_up()
         for venue, _ in self.plan.venues:
-            for what, part in (("market data", venue.market.run), ("orders", venue.execution.run)):
-                self._keep(venue.name, what, part)
+            for what, run in (("market data", venue.market.run), ("orders", venue.execution.run)):
+                self.keep(venue.name, what, partial(run, self.core.instruments, self.engine.lanes))
 
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something beside the engine that must not end it (the live view, the control channel)."""
-        self._tasks.append(asyncio.create_task(work))
+    def keep(self, who: str, what: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a part of venue `who` (or of nobody's: the live view, the control channel) until the engine stops. One
+        that ends before that is told about and begun again; the engine goes on."""
+        self._tasks.append(asyncio.create_task(self._keep_on(who, what, part), name=f"{who} {what}"))
 
-    def _keep(self, venue: str, what: str, run: Callable[..., Awaitable[None]], attempt: int = 0) -> None:
-        async def forever() -> None:
-            await run(self.core.instruments, self.engine.lanes)
-
-        task = asyncio.create_task(forever(), name=f"{venue} {what}")
-        self._tasks.append(task)
-        task.add_done_callback(lambda done: self._ended(done, venue, what, run, attempt))
-
-    def _ended(
-        self, done: asyncio.Task[None], venue: str, what: str, run: Callable[..., Awaitable[None]], attempt: int
-    ) -> None:
-        self._tasks.remove(done)
-        if done.cancelled():
-            return
-        error = done.exception()
-        wait_s = RESTART_S[min(attempt, len(RESTART_S) - 1)]
-        why = f"{type(error).__name__}: {error}" if error else "it ended by itself"
-        self._notice(Notice(venue, "lost", f"{what} stopped ({why}); starting again in {wait_s:g} s"))
-        self._distrust(venue)
-        asyncio.get_running_loop().call_later(wait_s, self._keep, venue, what, run, attempt + 1)
+    async def _keep_on(self, who: str, what: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        attempt = 0
+        while True:
+            began_s = time.monotonic()
+            work = asyncio.create_task(part())
+            try:
+                await asyncio.wait((work,))
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+            attempt = 0 if time.monotonic() - began_s >= STEADY_S else attempt
+            wait_s = RESTART_S[min(attempt, len(RESTART_S) - 1)]
+            why = reason_of(None if work.cancelled() else work.exception())
+            self._notice(Notice(who, "lost", f"{what} stopped ({why}); starting again in {wait_s:g} s"))
+            self._distrust(who)
+            attempt += 1
+            await asyncio.sleep(wait_s)
 
     def _notice(self, notice: Notice) -> None:
         self.showing.notice(notice)
@@ -130,6 +131,8 @@ class Service:
     def _distrust(self, venue: str) -> None:
         """Make a venue's books stale."""
         of_venue = [i for i, one in enumerate(self.core.instruments) if one.venue == venue]
+        if not of_venue:
+            return
         events = np.zeros(len(of_venue), RECORD)
         events["kind"], events["instrument"], events["ts_ns"] = FEED_STATUS, of_venue, time.time_ns()
         self.engine.lanes.market(events, len(events))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from engine.contracts.errors import KeelError, Retryable
@@ -34,7 +36,17 @@ class Background:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, KeelError):
-            self._say("lost" if isinstance(error, Retryable) else "refused", str(error))
-        elif error is not None:  # a mistake of ours: named without its text, which may hold anything
-            self._say("lost", f"work in the background ended by {type(error).__name__}")
+        if error is not None:
+            is_ours = isinstance(error, KeelError) and not isinstance(error, Retryable)
+            self._say("refused" if is_ours else "lost", reason_of(error))
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Why a task ended, for people. Of a mistake of ours the place is named, not the text, which may hold anything."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(reason_of(one) for one in error.exceptions)
+    if error is None or isinstance(error, KeelError):
+        return str(error or "it ended by itself")
+    frames = extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"unexpected {type(error).__name__}{place}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 import redis.asyncio
 
 from engine.contracts.errors import Refused, Retryable
-from engine.venues.background import Background
+from engine.venues.background import Background, reason_of
 from engine.venues.binance import user_stream
 from engine.venues.binance.client_ids import ClientIds
 from engine.venues.binance.dialects import DIALECTS
@@ -33,7 +34,16 @@ async def test_what_fails_on_the_side_is_told_without_the_text_of_a_mistake() ->
     background = Background(lambda kind, text: told.append((kind, text)))
     work = [background.spawn(fail(error)) for error in (Retryable("away"), Refused("no key"), KeyError("s3cret"))]
     await asyncio.wait(work)
-    assert told == [("lost", "away"), ("refused", "no key"), ("lost", "work in the background ended by KeyError")]
+    assert told[:2] == [("lost", "away"), ("refused", "no key")]
+    kind, text = told[2]
+    assert kind == "lost" and re.fullmatch(r"unexpected KeyError at test_background\.py:\d+", text)
+
+
+async def test_of_several_reasons_each_is_named() -> None:
+    assert (
+        reason_of(ExceptionGroup("s3cret", [Retryable("away"), ValueError("s3cret")])) == "away; unexpected ValueError"
+    )
+    assert reason_of(None) == "it ended by itself"
 
 
 async def test_the_end_waits_until_everything_is_gone() -> None:
