@@ -69,6 +69,11 @@ class InFlight:
         if replaced_id:
             self._forget(replaced_id)
 
+    def rehearse(self, instrument: int, client_id: int) -> None:
+        """As `sent`, leaving nothing behind."""
+        self.sent(instrument, client_id)
+        self._forget(client_id)
+
     def heard(self, records: Records, count: int) -> None:
         """Order events of a venue are on their way to the core."""
         for k in range(count):

@@ -23,17 +23,20 @@ import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.errors import Fatal
-from engine.contracts.records import ORDER_REJECT, PLACE, RECORD, ROLE_ENTRY, TRADE
+from engine.contracts.records import BUY, FOK, LIMIT_ORDER, ORDER_REJECT, PLACE, RECORD, ROLE_ENTRY, TRADE
 from engine.core import state, timers
 from engine.core.live import FINISHED, WANTS, LiveCore, new_lane, put
 from engine.journal.segments import JournalWriter
 from engine.runtime.inflight import InFlight
 from engine.runtime.lanes import MARKET_ROOM, Lanes
 from engine.runtime.latency import Latency
-from engine.venues.port import Execution, Notice, Records
+from engine.venues.port import Execution, Notice, Records, Rehearsing
 
 SYNC_S: Final = 0.05
 SEEN_BLOCKS: Final = 16_384
+REHEARSE_NS: Final = 1_000_000
+REHEARSAL_ID: Final = (1 << 63) - 1
+"""Client id of the order that is never sent."""
 _COMMAND: Final = struct.Struct("<14xHHH4xq24xq").unpack  # role, kind, instrument, client_id, ref_id of a record
 _CAUSE: Final = struct.Struct("<q8xH46x").unpack  # ts_ns, kind; a field of a record by its name costs microseconds
 
@@ -68,6 +71,12 @@ class LiveLoop:
         self.in_flight = InFlight(routes, self.lanes, clock_ns)
         self.lanes.watch_account = self.in_flight.heard
         self.latency = Latency()
+        self._rehearsed_ns = 0
+        self._rehearsals = [
+            (route.rehearse, blank_entry(instrument))
+            for instrument, route in enumerate(routes)
+            if isinstance(route, Rehearsing) and route not in routes[:instrument]
+        ]
         self.journalled: deque[bytes] = deque(maxlen=SEEN_BLOCKS)  # ENTRYs, for those who show them
 
     def now_ns(self) -> int:
@@ -93,6 +102,9 @@ class LiveLoop:
             self._wake()
         if self._live.next_timer_ns != self._timer_due_ns:
             self._arm_timer()
+        if now - self._rehearsed_ns >= REHEARSE_NS:
+            self._rehearsed_ns = now
+            self._rehearse()
 
     def inject(self, events: Records) -> None:
         """Take events that come from no venue (people, approvals, warming up), now and in order."""
@@ -180,6 +192,15 @@ class LiveLoop:
         if cause <= TRADE:
             self.latency.note(self._clock_ns() - caused_ns)
 
+    def _rehearse(self) -> None:
+        """Go through `_send` with an order that is not sent, once in a while: see `Rehearsing`."""
+        _CAUSE(self._live.cause.tobytes())
+        self._live.commands()
+        for rehearse, blank in self._rehearsals:
+            _, _, instrument, client_id, _ = _COMMAND(blank.tobytes())
+            self.in_flight.rehearse(instrument, client_id)
+            rehearse(blank)
+
     def _refuse(self, command: Any) -> None:
         answer = np.zeros(1, RECORD)
         answer["kind"], answer["instrument"], answer["client_id"] = ORDER_REJECT, command.instrument, command.client_id
@@ -199,6 +220,14 @@ class LiveLoop:
         for timer in (self._timer, self._sync_timer):
             if timer is not None:
                 timer.cancel()
+
+
+def blank_entry(instrument: int) -> Any:
+    """The entry that is rehearsed."""
+    made = np.zeros(1, RECORD)
+    made["kind"], made["role"], made["instrument"], made["client_id"] = PLACE, ROLE_ENTRY, instrument, REHEARSAL_ID
+    made["order_type"], made["tif"], made["side"], made["price_ticks"], made["qty_lots"] = LIMIT_ORDER, FOK, BUY, 1, 1
+    return made[0]
 
 
 def _sync_and_close(handle: int) -> None:

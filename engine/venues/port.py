@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -116,6 +116,15 @@ class Execution(Protocol):
 
     def health(self) -> list[StreamHealth]:
         """Order socket and user stream, for the live view."""
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """An Execution that can go through the motions of an order without sending one. Orders are rare: unrehearsed,
+    their code has left the processor's caches when one is wanted, and takes several times as long."""
+
+    def rehearse(self, command: Any) -> None:
+        """Do with this PLACE record what `send` does, but send nothing, use no allowance and remember nothing."""
 
 
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,9 @@ from binance_venue_rig import Stand, rigged
 
 from engine.contracts import reasons
 from engine.contracts.records import LIMIT_ORDER, POST_ONLY, STOP_LIMIT, STOP_MARKET
+from engine.runtime.loop import blank_entry
+from engine.venues.connection import Connection
+from engine.venues.port import Rehearsing
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -32,6 +35,21 @@ async def test_a_market_order_is_accepted_and_filled_once(sandbox: Stand) -> Non
         assert await rig.venue.execution.ask(0, buy)
         assert [e for e in rig.inlet.orders if e["kind"] == "fill" and e["client_id"] == buy] == fills
         assert await rig.venue.account.fills_since(0) == 0
+
+
+async def test_a_rehearsal_sends_nothing_and_leaves_nothing(sandbox: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rigged(sandbox) as rig:
+        execution = rig.venue.execution
+        assert isinstance(execution, Rehearsing)
+        sent: list[bytes] = []
+        monkeypatch.setattr(Connection, "on_sent", sent.append)
+        heard = list(rig.inlet.orders)
+        for _ in range(10):
+            execution.rehearse(blank_entry(0))
+        assert sent == [] and rig.inlet.orders == heard
+        monkeypatch.undo()
+        buy = rig.place(1, 100)  # the grants are all there still
+        await rig.has(buy, "fill")
 
 
 async def test_limit_cancel_and_cancel_again(sandbox: Stand) -> None:

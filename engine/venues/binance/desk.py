@@ -172,6 +172,16 @@ class Desk:
         self._socket.send(frame)
         self._flight.add(request_id, order, is_again)
 
+    def rehearse(self, order: Command) -> None:
+        """All that an entry does but take a grant and leave."""
+        link = self._link
+        if order.instrument in link.frozen or not self._margins.fits(order.instrument, order.leverage):
+            return
+        request_id, _ = self._words.place(order, link.timestamp_ms)
+        link.algo_book.pop(order.client_id, None)
+        self._flight.add(request_id, order)
+        self._flight.pop(request_id)
+
     async def _levered(self, order: Command) -> None:
         """The first entry with another leverage: set it, then go on."""
         began_s = time.monotonic()

@@ -57,6 +57,11 @@ class BinanceExecution:
             kind = CANCEL_REJECT if order.kind == CANCEL else ORDER_REJECT
             self._link.refuse(kind, order.instrument, order.client_id, reasons.MARKET_CLOSED)
 
+    def rehearse(self, command: Any) -> None:
+        order = unpack(command)
+        if self._desk is not None:
+            self._desk.rehearse(order)
+
     async def ask(self, instrument: int, client_id: int) -> bool:
         return await self.queries.ask(instrument, client_id)
 
