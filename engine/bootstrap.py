@@ -149,7 +149,7 @@ def counted_by(plan: VenuePlan) -> str:
 def _in_world(settings: Settings, real: Venue, capital_usd: float) -> Venue:
     if settings.mode == "live":
         return real
-    simulated = open_simulated(real.market, settings.simulation, capital_usd)
+    simulated = open_simulated(real.market, settings.simulation, capital_usd)._replace(close=real.close)
     return simulated if settings.mode == "paper" else simulated._replace(account=real.account)
 
 

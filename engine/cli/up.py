@@ -118,7 +118,7 @@ def _allow_live(settings: Settings) -> None:
 
 def _detach(settings: Settings) -> None:
     """Start `up` again in a session of its own; returns once the engine runs. Raises Retryable with the last words."""
-    from engine.store.running import read_running
+    from engine.store.running import STARTING, read_running
 
     if settings.mode == "live":
         raise Refused("mode = live starts in the foreground, where a person confirms; use a terminal multiplexer")
@@ -131,7 +131,7 @@ def _detach(settings: Settings) -> None:
         )  # fmt: skip
     while process.poll() is None:
         running = read_running(settings.home)
-        if running is not None:
+        if running is not None and running.run != STARTING:
             say(f"{running.mode}: {running.run} (process {running.pid}); its words are in {log}")
             return
         _wait_a_moment(process)

@@ -167,10 +167,7 @@ async def _open(plan: VenuePlan, key: StoredKey | None, opened: Opened) -> Async
         async with asyncio.timeout(ANSWER_S):
             yield venue
     finally:
-        for part in (venue.market, venue.execution, venue.account):
-            close = getattr(part, "close", None)  # not in the port: a venue that runs closes by itself
-            if close is not None:
-                await close()
+        await venue.close()
 
 
 def _fees(pairs: Sequence[tuple[Decimal, Decimal]]) -> str:

@@ -22,6 +22,8 @@ from engine.journal.atomic import replace_file, write_failure
 
 FILE: Final = "engine.json"
 _LOCK: Final = "engine.lock"
+STARTING: Final = "starting"
+"""`Running.run` of an engine that has claimed the home and has no run yet."""
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -190,10 +190,16 @@ class Account(Protocol):
         """Tell the inlet our fills since then that it was not told; returns how many."""
 
 
+async def nothing_open() -> None:
+    """A venue that holds nothing open between calls."""
+
+
 class Venue(NamedTuple):
-    """One venue, put together: a real one's parts, or real market data with simulated execution and account."""
+    """One venue, put together: a real one's parts, or real market data with simulated execution and account. `close`
+    lets go of what questions opened; a part that runs closes what it opened itself."""
 
     name: str
     market: MarketData
     execution: Execution
     account: Account
+    close: Callable[[], Awaitable[None]] = nothing_open

@@ -46,4 +46,4 @@ def open_binance(
     signer = None if secret is None else binance_signer(secret, f"{venue}.secret")
     link = Link(venue, dialect, Rest(venue, dialect, endpoints, key, signer, limiter), client_ids)
     execution = BinanceExecution(link, answer_s, orders_mute_s)
-    return Venue(venue, BinanceMarket(link, depth, mute_s), execution, BinanceAccount(link, execution))
+    return Venue(venue, BinanceMarket(link, depth, mute_s), execution, BinanceAccount(link, execution), link.rest.close)

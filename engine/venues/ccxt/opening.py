@@ -53,4 +53,4 @@ def open_ccxt(
     refresh = Refresh(session, board, market, refresh_s)
     execution = CcxtExecution(session, board, reports, stops, refresh)
     account = CcxtAccount(session, board, reports, stops, refresh, testnet)
-    return Venue(name, market, execution, account)
+    return Venue(name, market, execution, account, market.close)
