@@ -18,8 +18,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import typer
+
 from engine.cli.terminal import say
-from engine.contracts.errors import Fatal, KeelError, Refused, Retryable
+from engine.contracts.errors import BadInput, Fatal, KeelError, Refused, Retryable
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 START_S: Final = 120.0  # loading a venue's rules may take half a minute, compiling the core as long
 STOP_S: Final = 20.0
 PROJECT_S: Final = 30.0
-REACTIONS: Final[dict[int, type[KeelError]]] = {3: Refused, 4: Retryable}
+REACTIONS: Final[dict[int, type[KeelError]]] = {2: BadInput, 3: Refused, 4: Retryable}
 
 
 class Child(NamedTuple):
@@ -51,6 +53,8 @@ def first_line(process: subprocess.Popen[str], what: str, timeout_s: float, log:
         end(process)
         raise Retryable(f"{what} was not ready within {timeout_s:.0f} s: {_last_words(log)}")
     code = process.wait(STOP_S)
+    if log is None:
+        raise typer.Exit(code)  # it has said why, on our stderr
     raise REACTIONS.get(code, Fatal)(f"{what} did not start: {_last_words(log)}")
 
 
