@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from engine.cli.terminal import JsonOption, print_json, say
-from engine.contracts.errors import BadInput, KeelError, Refused, Retryable
+from engine.contracts.errors import BadInput, Fatal, KeelError, Refused, Retryable
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -31,8 +31,10 @@ def up(
     Example: trading-cli up
     """
     from engine import settings
+    from engine.store.running import check_free
 
     in_force = settings.load()
+    check_free(in_force.home)
     if not in_force.venues:
         raise BadInput("no venue is configured: add [venues.NAME] to keel.toml (see keel.example.toml), or try: demo")
     if in_force.mode == "live":
@@ -117,25 +119,30 @@ def _allow_live(settings: Settings) -> None:
 
 
 def _detach(settings: Settings) -> None:
-    """Start `up` again in a session of its own; returns once the engine runs. Raises Retryable with the last words."""
+    """Start `up` again in a session of its own; returns once the engine runs. Raises what its exit code says, with
+    its last words. The log is only ever added to: whatever else writes there keeps its words."""
+    from engine.cli.supervise import REACTIONS
     from engine.store.running import STARTING, read_running
 
     if settings.mode == "live":
         raise Refused("mode = live starts in the foreground, where a person confirms; use a terminal multiplexer")
     settings.home.mkdir(parents=True, exist_ok=True)
     log = settings.home / LOG
-    with log.open("w", encoding="utf-8") as out:
+    with log.open("ab") as out:
+        begun = out.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "engine.cli.main", "up"],
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     while process.poll() is None:
         running = read_running(settings.home)
-        if running is not None and running.run != STARTING:
+        if running is not None and running.run != STARTING and running.run in _said(log, begun):
             say(f"{running.mode}: {running.run} (process {running.pid}); its words are in {log}")
             return
         _wait_a_moment(process)
-    raise Retryable(f"the engine did not start: {_last_line(log)} (all of it in {log})")
+    lines = _said(log, begun).strip().splitlines()
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")] or lines or ["no word of why"]
+    raise REACTIONS.get(process.returncode, Fatal)(f"the engine did not start: {told[-1]} (all of it in {log})")
 
 
 def _wait_a_moment(process: subprocess.Popen[bytes]) -> None:
@@ -145,9 +152,11 @@ def _wait_a_moment(process: subprocess.Popen[bytes]) -> None:
         pass
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+def _said(log: Path, begun: int) -> str:
+    """What was written into the log from its byte `begun` on."""
+    with log.open("rb") as words:
+        words.seek(begun)
+        return words.read().decode("utf-8", "replace")
 
 
 def down(as_json: JsonOption = False) -> None:

@@ -49,14 +49,19 @@ def write_running(home: Path, run: str, mode: str, venues: Sequence[str]) -> Run
         run=run, pid=pid, process=_process_start(pid), mode=mode, venues=tuple(venues), started_ns=time.time_ns()
     )
     with _locked(home):
-        other = read_running(home)
-        if other is not None and other.pid != pid:
-            raise Refused(
-                f"run {other.run} (process {other.pid}, {other.mode}) already runs in {home}: "
-                "end it with trading-cli down, or set KEEL_HOME to another folder"
-            )
+        check_free(home)
         replace_file(home / FILE, [msgspec.json.encode(mine)])
     return mine
+
+
+def check_free(home: Path) -> None:
+    """Raises Refused while a living engine of another process runs in `home`; writes nothing."""
+    other = read_running(home)
+    if other is not None and other.pid != os.getpid():
+        raise Refused(
+            f"run {other.run} (process {other.pid}, {other.mode}) already runs in {home}: "
+            "end it with trading-cli down, or set KEEL_HOME to another folder"
+        )
 
 
 def read_running(home: Path) -> Running | None:

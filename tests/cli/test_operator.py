@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_status_shows_everything_the_live_view_holds(home: Path) -> None:
     for said in (
         RUN, "PAPER", "$995.50", "-4.50", "4.50 of 20.00", "7.25", "790.00", "sandbox:BTC/USDT", "0.00312", "64012.34",
         "63000.5", "accepted", "sandbox:quotes", "999", "DAY_LOSS", "21.50", "ENTRY_SIGNAL", "p50 88 us, p99 410 us",
-        "book [ETH/USDT] read anew", "12,345", "(2 conflated)", "0.45 of 5 %",
+        "book [ETH/USDT] read anew", "12,345", "2 conflated", "0.45 of 5 %",
     ):  # fmt: skip
         assert said in done.stdout, said
     assert "NOT LIVE" not in done.stdout
@@ -126,6 +127,17 @@ def test_a_reason_must_be_given(home: Path, word: str) -> None:
     assert call(home, word).exit_code == 2
     refused = call(home, word, "--why", "  ", *(["--yes"] if word == "resume" else []))
     assert refused.exit_code == 2 and "--why" in refused.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--detach"]], ids=["foreground", "detached"])
+def test_a_second_start_in_a_home_is_refused_at_once_and_leaves_everything_alone(home: Path, options: list[str]) -> None:
+    (home / "engine.log").write_text("what the running engine says\n")
+    before = sorted(home.iterdir())
+    done = call(home, "up", *options)
+    assert done.exit_code == 3, done.output
+    assert re.search(rf"run {RUN} \(process \d+, paper\) already runs in .*trading-cli down", done.stderr)
+    assert (home / "engine.log").read_text() == "what the running engine says\n"
+    assert sorted(home.iterdir()) == before and "PostgreSQL" not in done.stderr
 
 
 @pytest.mark.parametrize("args", [("status",), ("pause", "--why", "x"), ("emergency",)], ids=lambda args: args[0])
