@@ -22,8 +22,18 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts import reasons
-from engine.contracts.errors import Fatal
-from engine.contracts.records import BUY, FOK, LIMIT_ORDER, ORDER_REJECT, PLACE, RECORD, ROLE_ENTRY, TRADE
+from engine.contracts.errors import Fatal, KeelError
+from engine.contracts.records import (
+    BUY,
+    FOK,
+    LIMIT_ORDER,
+    ORDER_REJECT,
+    ORDER_UNKNOWN,
+    PLACE,
+    RECORD,
+    ROLE_ENTRY,
+    TRADE,
+)
 from engine.core import state, timers
 from engine.core.live import FINISHED, WANTS, LiveCore, new_lane, put
 from engine.journal.segments import JournalWriter
@@ -67,6 +77,7 @@ class LiveLoop:
         self._sync_timer: asyncio.TimerHandle | None = None
         self._syncing = self._is_unsynced = False
         self.journal_fault = ""
+        self.broken: asyncio.Future[None] = self._loop.create_future()  # fails with what broke a turn
         self.lanes = Lanes(self._wake, notice, room)
         self.in_flight = InFlight(routes, self.lanes, clock_ns)
         self.lanes.watch_account = self.in_flight.heard
@@ -115,10 +126,16 @@ class LiveLoop:
         self._arm_timer()
 
     def _take(self, lane: Any) -> None:
-        while (outcome := self._live.take(lane)) != FINISHED:
-            self._flush()
-            if outcome == WANTS:
-                self._send()
+        try:
+            while (outcome := self._live.take(lane)) != FINISHED:
+                self._flush()
+                if outcome == WANTS:
+                    self._send()
+        except Exception as error:  # half a turn is no state to trade on from
+            if not self.broken.done():
+                self.broken.set_exception(error)
+                self.broken.exception()  # raised below too: asyncio need not say that nobody looked
+            raise
 
     def _take_timers(self, now_ns: int) -> None:
         while now_ns >= self._live.next_timer_ns:
@@ -185,10 +202,14 @@ class LiveLoop:
         for command in self._live.commands():
             role, kind, instrument, client_id, ref_id = _COMMAND(command.tobytes())
             if self.journal_fault and kind == PLACE and role == ROLE_ENTRY:
-                self._refuse(command)
+                self._answer(command, ORDER_REJECT, reasons.JOURNAL_FAILED)
                 continue
             self.in_flight.sent(instrument, client_id, ref_id if kind == PLACE else 0)
-            self._routes[instrument].send(command)
+            try:
+                self._routes[instrument].send(command)
+            except KeelError as error:  # one venue's trouble is not the others'
+                self._notice(Notice("engine", "refused", f"order {client_id} may not have left: {error}", instrument))
+                self._answer(command, ORDER_UNKNOWN, reasons.VENUE_REFUSED)
         if cause <= TRADE:
             self.latency.note(self._clock_ns() - caused_ns)
 
@@ -201,20 +222,21 @@ class LiveLoop:
             self.in_flight.rehearse(instrument, client_id)
             rehearse(blank)
 
-    def _refuse(self, command: Any) -> None:
+    def _answer(self, command: Any, kind: int, reason: int) -> None:
         answer = np.zeros(1, RECORD)
-        answer["kind"], answer["instrument"], answer["client_id"] = ORDER_REJECT, command.instrument, command.client_id
+        answer["kind"], answer["instrument"], answer["client_id"] = kind, command.instrument, command.client_id
         answer["ts_ns"] = answer["venue_ts_ns"] = self._clock_ns()
-        answer["reason"] = reasons.JOURNAL_FAILED
+        answer["reason"] = reason
         self.lanes.account(answer, 1)
 
     def close(self) -> None:
         """Take what waits, mark the end of the run, write everything; the journal stays the caller's to close."""
-        self.pump()
-        last = np.zeros(2, RECORD)
-        last[:] = self._live.timer(self._clock_ns())
-        last["timer_id"] = (timers.MARK_EQUITY, timers.JUDGE_DAY)
-        self.inject(last)
+        if not self.broken.done():
+            self.pump()
+            last = np.zeros(2, RECORD)
+            last[:] = self._live.timer(self._clock_ns())
+            last["timer_id"] = (timers.MARK_EQUITY, timers.JUDGE_DAY)
+            self.inject(last)
         self.in_flight.close()
         self._is_unsynced = False  # closing the journal syncs it
         for timer in (self._timer, self._sync_timer):

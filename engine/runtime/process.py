@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine.contracts import reasons
+from engine.contracts.errors import Fatal
 from engine.contracts.records import LIMIT, OPERATOR, PARAMETER
 from engine.core.orders import TRADING_STATES
 from engine.runtime.people import People
@@ -20,6 +21,7 @@ from engine.runtime.service import LivePlan, Service, start
 from engine.store.liveview import LiveWriter
 from engine.store.redis_server import LiveRedis
 from engine.store.running import STARTING, clear_running, write_running
+from engine.venues.background import reason_of
 
 
 async def serve(
@@ -47,7 +49,7 @@ async def serve(
                 progress(f"running: {service.manifest.run_id}")
                 ready({"run": service.manifest.run_id, "run_dir": str(service.run_dir), "world": plan.world})
                 with _undisturbed():
-                    await stopped.wait()
+                    await _first(stopped, service.engine.broken)
                 progress("stopping")
         finally:
             await service.stop()
@@ -55,7 +57,19 @@ async def serve(
         for venue, _ in plan.venues:
             await venue.close()
         clear_running(plan.home)
+    if service.engine.broken.done():
+        why = reason_of(service.engine.broken.exception())
+        raise Fatal(f"the engine stopped in the midst of a turn: {why}; this is a defect, {service.run_dir} shows it")
     return service.run_dir
+
+
+async def _first(stopped: asyncio.Event, broken: asyncio.Future[None]) -> None:
+    """Wait for whichever comes first."""
+    asked = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait((asked, broken), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
 
 
 @asynccontextmanager
