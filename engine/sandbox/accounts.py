@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
 from engine.contracts.errors import BadInput
 from engine.core.memory import Flat
+from engine.sandbox.self_trade import EXPIRE_MAKER, PreventedMatch
 from engine.sandbox.wallet import Wallet
 
 KeyKind = Literal["HMAC", "ED25519", "RSA"]
@@ -82,7 +83,8 @@ class Fill:
 
 @dataclass(slots=True)
 class Order:
-    """An order as the exchange remembers it. `order_type`, `tif` and `status` are the exchange's own words."""
+    """An order as the exchange remembers it. `order_type`, `tif`, `status` and `stp` are the exchange's own words.
+    `prevented` are the self-trades it would have been part of, `prevented_lots` what it lost to them."""
 
     order_id: int
     engine_id: int
@@ -107,6 +109,9 @@ class Order:
     list_id: int = -1
     reserved_e8: int = 0
     ends_as: str = "CANCELED"
+    stp: str = EXPIRE_MAKER
+    prevented_lots: int = 0
+    prevented: list[PreventedMatch] = field(default_factory=list)
 
     @property
     def executed_lots(self) -> int:
@@ -117,6 +122,11 @@ class Order:
     def is_open(self) -> bool:
         """Still at the exchange."""
         return self.status in ("NEW", "PARTIALLY_FILLED")
+
+    @property
+    def is_resting(self) -> bool:
+        """On the book: a limit order that does not wait for a trigger."""
+        return self.is_open and self.ticks > 0 and self.working_ms >= 0
 
 
 @dataclass(slots=True)
@@ -134,13 +144,14 @@ class OrderList:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Something that happened to an order: a copy of the order as it was then."""
+    """Something that happened to an order: a copy of the order as it was then. `match`: what was prevented."""
 
     event: str
     order: Order
     fill: Fill | None
     time_ms: int
     balances: dict[str, tuple[int, int]]
+    match: PreventedMatch | None = None
 
 
 Listener = Callable[[Report], None]
@@ -162,6 +173,7 @@ class Account:
     working: dict[int, Order] = field(default_factory=dict)
     waiting: dict[int, Order] = field(default_factory=dict)
     lists: dict[int, OrderList] = field(default_factory=dict)
+    prevented: list[PreventedMatch] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
     list_listeners: list[ListListener] = field(default_factory=list)
 

@@ -43,7 +43,7 @@ class Counter:
         self.tapes = tapes
         self._public: Any = public
         self._probe: Any = probe
-        self._next_order_id = self._next_engine_id = self._next_fill_id = self._next_list_id = 1
+        self._next_order_id = self._next_engine_id = self._next_fill_id = self._next_list_id = self._next_match_id = 1
 
     def balances(self, account: Account, symbol: int | None = None) -> dict[str, tuple[int, int]]:
         """Asset -> (free, locked) in 1e-8; of one symbol's two assets, or of all."""
@@ -113,7 +113,7 @@ class Counter:
         return Order(
             0, number, ticket.symbol, ticket.client_order_id, ticket.side, ticket.order_type, ticket.tif, ticket.lots,
             ticket.ticks, ticket.stop_ticks, ticket.quote_order_e8, now,
-            left_lots=ticket.lots, update_ms=now, working_ms=-1 if ticket.stop_ticks else now,
+            left_lots=ticket.lots, update_ms=now, working_ms=-1 if ticket.stop_ticks else now, stp=ticket.stp,
         )  # fmt: skip
 
     def _send(self, account: Account, order: Order, ticket: Ticket) -> list[Report]:
@@ -361,19 +361,24 @@ class Counter:
             self._tell(account, self._put(account, order, TAKE_PROFITS[order.order_type], 0))
 
     def _put(self, account: Account, order: Order, order_type: str, stop_ticks: int) -> list[Report]:
-        """Put an order at the venue that waited; filters looked at it when it came, and do not look again."""
+        """Put an order at the venue that waited."""
         self._release(account, order)
         venue = account.wallet.venues[self.quote_of(order.symbol)]
         del account.working[order.engine_id]
         order.engine_id = self._free_id(venue)
         account.working[order.engine_id] = order
+        ticket = Ticket(
+            order.symbol, order.side, order_type, order.tif, order.lots, order.ticks, stop_ticks, order.client_order_id
+        )
+        return self._send_as_is(account, order, ticket)
+
+    def _send_as_is(self, account: Account, order: Order, ticket: Ticket) -> list[Report]:
+        """Put (a part of) an order at the venue that the filters have passed already."""
+        venue = account.wallet.venues[self.quote_of(order.symbol)]
         row = venue.instruments[order.symbol]
         kept = row.copy()
         row.min_lots, row.min_notional_e8, row.max_lots = 1, 0, max(int(row.max_lots), order.lots)
         row.band_up_e4, row.band_down_e4 = 10**6, 0
-        ticket = Ticket(
-            order.symbol, order.side, order_type, order.tif, order.lots, order.ticks, stop_ticks, order.client_order_id
-        )
         reports = self._send(account, order, ticket)
         venue.instruments[order.symbol] = kept
         return reports

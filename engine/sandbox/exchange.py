@@ -2,7 +2,8 @@
 
 Rules
 -----
-* Everybody sees the same recorded market; orders of customers move nobody's market and never meet each other.
+* Everybody sees the same recorded market; orders of customers move nobody's market and never fill each other. What
+  would be a self-trade is prevented (`engine.sandbox.prevention`).
 * Matching, balances, filters and fees are `engine.simulation`'s, the same as in a backtest. Fees of buys are
   taken in the coins bought (Binance), or like all others in the quote asset (`fees_in_coins=False`, Coinbase).
 * An account has one wallet for all pairs (`engine.sandbox.wallet`); it starts with the same amount of each quote
@@ -27,10 +28,11 @@ from engine.core.state import new_core
 from engine.markets.symbols import STABLES
 from engine.sandbox.accounts import Account, Accounts
 from engine.sandbox.clock import Clock
-from engine.sandbox.counter import MAX_STOPS, Counter
-from engine.sandbox.desk import happen, read_book
+from engine.sandbox.counter import MAX_STOPS
+from engine.sandbox.desk import happen
 from engine.sandbox.faults import Faults
-from engine.sandbox.show import announce
+from engine.sandbox.prevention import FairCounter
+from engine.sandbox.show import BOOK_LEVELS, Levels, announce
 from engine.sandbox.tape import MOST_TICKS, Tape, Trade
 from engine.sandbox.ticket import OrderRefused, Ticket
 from engine.sandbox.wallet import Wallet
@@ -38,8 +40,6 @@ from engine.simulation.venue import SimulationModel, new_venue
 
 __all__ = ["FILTER_REASONS", "MAX_STOPS", "Exchange", "Levels", "OrderRefused", "Ticket"]
 
-Levels = list[tuple[int, int]]
-BOOK_LEVELS: Final = 20
 MOST_VALUE: Final = 4 * 10**18
 FILTER_REASONS: Final = (
     reasons.PRICE_FILTER, reasons.LOT_SIZE, reasons.MIN_NOTIONAL, reasons.PERCENT_PRICE, reasons.MAX_ORDERS
@@ -47,7 +47,7 @@ FILTER_REASONS: Final = (
 MONEY: Final = STABLES | {"JPY", "TRY", "BRL", "KRW", "RUB"}
 
 
-class Exchange(Counter):
+class Exchange(FairCounter):
     """Market, accounts and orders. Not thread-safe: one loop calls it."""
 
     def __init__(
@@ -72,7 +72,6 @@ class Exchange(Counter):
         self.accounts = Accounts()
         for _ in range(accounts):
             self.accounts.add(Wallet(self.tapes, {name: self._new_venue() for name in self.quotes}, given))
-        self._levels = np.zeros((BOOK_LEVELS, 2), np.int64)
 
     def _new_venue(self) -> Any:
         return new_venue(self._core, self._model)
@@ -98,11 +97,6 @@ class Exchange(Counter):
             return [(self.quotes[k], events[numbers == k]) for k in np.unique(numbers).tolist()]
         cuts = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(events)]
         return [(self.quotes[numbers[start]], events[start:end]) for start, end in itertools.pairwise(cuts)]
-
-    def levels(self, tape: Tape, side: int) -> list[tuple[int, int]]:
-        """(ticks, lots) a taker of `side` meets, best first: asks for +1, bids for -1."""
-        count = read_book(self._public, tape.index, side, self._levels)
-        return [(int(ticks), int(lots)) for ticks, lots in self._levels[:count].tolist()]
 
     # --- balances and filters ---------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from engine.sandbox.faults import Faults
 from engine.sandbox.tape import Tape, Trade
 
 Levels = list[tuple[int, int]]
+BOOK_LEVELS: Final = 20
+"""Most levels a side of a book shows."""
 
 
 class Customers(Protocol):

@@ -10,6 +10,7 @@ import numpy as np
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.errors import Refused
+from engine.sandbox.self_trade import EXPIRE_MAKER
 
 ENGINE_TYPES: Final = {
     "LIMIT": r.LIMIT_ORDER, "LIMIT_MAKER": r.LIMIT_ORDER, "MARKET": r.MARKET, "STOP_LOSS": r.STOP_MARKET,
@@ -28,7 +29,8 @@ class OrderRefused(Refused):
 
 @dataclass(frozen=True)
 class Ticket:
-    """An order somebody wants, in ticks and lots; 0 where a price does not apply."""
+    """An order somebody wants, in ticks and lots; 0 where a price does not apply. `stp`: how self-trades are
+    prevented (`engine.sandbox.self_trade`)."""
 
     symbol: int
     side: int
@@ -39,6 +41,7 @@ class Ticket:
     stop_ticks: int
     client_order_id: str
     quote_order_e8: int = 0
+    stp: str = EXPIRE_MAKER
 
 
 def command_of(ticket: Ticket, engine_id: int, now_ms: int) -> Any:

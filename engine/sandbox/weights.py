@@ -74,6 +74,17 @@ class Budget:
         over = [(window.limit, name) for name, window in self.orders if not window.add(orders, now)]
         return over[0] if over else None
 
+    def order_counts(self) -> list[dict[str, object]]:
+        """Orders counted in the intervals that run now, as rateLimit/order shows them."""
+        now, shown = self.clock.now_ms(), {"S": "SECOND", "M": "MINUTE", "D": "DAY"}
+        for _, window in self.orders:
+            window.add(0, now)
+        return [
+            {"rateLimitType": "ORDERS", "interval": shown[name[-1]], "intervalNum": int(name[:-1]),
+             "limit": window.limit, "count": window.used}
+            for name, window in self.orders
+        ]  # fmt: skip
+
     def headers(self, with_orders: bool) -> dict[str, str]:
         """What is used, as the exchange's headers say it."""
         found = {"X-MBX-USED-WEIGHT": str(self.weight.used), "X-MBX-USED-WEIGHT-1M": str(self.weight.used)}

@@ -8,6 +8,7 @@ from engine.core.orders import POOL
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.exchange import MAX_STOPS, Exchange
+from engine.sandbox.self_trade import DECREMENT, EXPIRE_BOTH, EXPIRE_MAKER, EXPIRE_TAKER, NONE
 from engine.sandbox.show import Show
 from engine.sandbox.tape import Tape, text_e8
 from engine.sandbox.weights import DAY_ORDERS, MINUTE_WEIGHT, RAW_REQUESTS, TEN_SECOND_ORDERS
@@ -22,8 +23,8 @@ ORDER_TYPES: Final = (
     "TAKE_PROFIT",
     "TAKE_PROFIT_LIMIT",
 )
-STP_MODES: Final = ("EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH", "DECREMENT")
-STP_DEFAULT: Final = "EXPIRE_MAKER"
+STP_MODES: Final = (NONE, EXPIRE_TAKER, EXPIRE_MAKER, EXPIRE_BOTH, DECREMENT)
+STP_DEFAULT: Final = EXPIRE_MAKER
 MOST_NOTIONAL_E8: Final = 9_000_000 * 10**8
 RATE_LIMITS: Final = [
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": MINUTE_WEIGHT},

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from engine.sandbox.accounts import Fill, Order, OrderList, Report
-from engine.sandbox.binance_spot.catalogue import STP_DEFAULT
 from engine.sandbox.exchange import Exchange
+from engine.sandbox.self_trade import PreventedMatch
 from engine.sandbox.tape import Tape, text_e8
 
 SIDE_NAMES = {1: "BUY", -1: "SELL"}
+NO_GROUP = -1
+"""Trade group of an account that is in none."""
 
 
 def order_state(exchange: Exchange, order: Order) -> dict[str, Any]:
@@ -28,8 +30,18 @@ def order_state(exchange: Exchange, order: Order) -> dict[str, Any]:
         "isWorking": order.working_ms >= 0,
         "workingTime": order.working_ms,
         "origQuoteOrderQty": text_e8(order.quote_order_e8),
-        "selfTradePreventionMode": STP_DEFAULT,
+        "selfTradePreventionMode": order.stp,
+        **_prevented(tape, order),
     }
+
+
+def _prevented(tape: Tape, order: Order) -> dict[str, Any]:
+    """What an order lost to self-trade prevention."""
+    if not order.prevented_lots:
+        return {}
+    return {
+        "preventedMatchId": order.prevented[-1].match_id, "preventedQuantity": tape.quantity(order.prevented_lots)
+    }  # fmt: skip
 
 
 def _amounts(tape: Tape, order: Order) -> dict[str, Any]:
@@ -60,10 +72,32 @@ def new_order(exchange: Exchange, order: Order, answer: str) -> dict[str, Any]:
     shape |= _amounts(tape, order) | {"origQuoteOrderQty": text_e8(order.quote_order_e8)}
     if order.stop_ticks:
         shape["stopPrice"] = tape.price(order.stop_ticks)
-    shape |= {"workingTime": order.working_ms, "selfTradePreventionMode": STP_DEFAULT}
+    shape |= {"workingTime": order.working_ms, "selfTradePreventionMode": order.stp} | _prevented(tape, order)
     if answer == "FULL":
         shape["fills"] = [_fill(exchange, tape, fill) for fill in order.fills]
+    matches = [one for one in order.prevented if one.taker_id == order.order_id]
+    if matches:
+        kept = ("preventedMatchId", "makerOrderId", "price", "takerPreventedQuantity", "makerPreventedQuantity")
+        rows = [prevented_match(tape, one) for one in matches]
+        shape["preventedMatches"] = [{name: row[name] for name in kept if name in row} for row in rows]
     return shape
+
+
+def prevented_match(tape: Tape, one: PreventedMatch) -> dict[str, Any]:
+    """A self-trade that did not happen, as myPreventedMatches shows it."""
+    lost = {"takerPreventedQuantity": one.taker_lots, "makerPreventedQuantity": one.maker_lots}
+    return {
+        "symbol": tape.name,
+        "preventedMatchId": one.match_id,
+        "takerOrderId": one.taker_id,
+        "makerSymbol": tape.name,
+        "makerOrderId": one.maker_id,
+        "tradeGroupId": NO_GROUP,
+        "selfTradePreventionMode": one.mode,
+        "price": tape.price(one.ticks),
+        **{name: tape.quantity(lots) for name, lots in lost.items() if lots},
+        "transactTime": one.time_ms,
+    }
 
 
 def _fill(exchange: Exchange, tape: Tape, fill: Fill) -> dict[str, Any]:
@@ -93,7 +127,7 @@ def cancelled(exchange: Exchange, order: Order) -> dict[str, Any]:
         "transactTime": order.update_ms,
         **_amounts(tape, order),
         "origQuoteOrderQty": text_e8(order.quote_order_e8),
-        "selfTradePreventionMode": STP_DEFAULT,
+        "selfTradePreventionMode": order.stp,
     }
     return shape | ({"stopPrice": tape.price(order.stop_ticks)} if order.stop_ticks else {})
 
@@ -156,9 +190,27 @@ def execution_report(exchange: Exchange, report: Report) -> dict[str, Any]:
         "Z": text_e8(order.quote_e8),
         "Y": text_e8(fill.quote_e8 if fill else 0),
         "Q": text_e8(order.quote_order_e8),
-        "V": STP_DEFAULT,
+        "V": order.stp,
     }
-    return shape | ({"W": order.working_ms} if order.working_ms >= 0 else {})
+    shape |= {"W": order.working_ms} if order.working_ms >= 0 else {}
+    return shape if report.match is None else shape | _prevention(tape, order, report.match)
+
+
+def _prevention(tape: Tape, order: Order, match: PreventedMatch) -> dict[str, Any]:
+    """The further fields of an event TRADE_PREVENTION: what this match took, and what would have traded."""
+    is_taker = order.order_id == match.taker_id
+    lots = match.taker_lots if is_taker else match.maker_lots
+    return {
+        "v": match.match_id,
+        "A": tape.quantity(order.prevented_lots),
+        "B": tape.quantity(lots),
+        "u": NO_GROUP,
+        "U": match.maker_id if is_taker else match.taker_id,
+        "Cs": tape.name,
+        "pl": tape.quantity(match.lots),
+        "pL": tape.price(match.ticks),
+        "pY": text_e8(tape.value_e8(match.ticks, match.lots)),
+    }
 
 
 def list_state(exchange: Exchange, one: OrderList) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -50,6 +50,10 @@ def _day_weight(p: Parameters) -> int:
     return 2 if named <= 20 else 40 if named <= 100 else 80
 
 
+def _prevented_weight(p: Parameters) -> int:
+    return 2 if "preventedMatchId" in p else 20
+
+
 CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/api/v3/ping", 1, "NONE", market_calls.ping),
     Call("GET", "/api/v3/time", 1, "NONE", market_calls.server_time),
@@ -83,6 +87,7 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("DELETE", "/api/v3/openOrders", 1, "SIGNED", trading.cancel_all),
     Call("GET", "/api/v3/allOrders", 20, "SIGNED", trading.all_orders),
     Call("GET", "/api/v3/myTrades", lambda p: 5 if "orderId" in p else 20, "SIGNED", trading.own_trades),
+    Call("GET", "/api/v3/myPreventedMatches", _prevented_weight, "SIGNED", trading.prevented_matches),
     Call("POST", "/api/v3/orderList/oco", 1, "SIGNED", order_lists.place_oco, 2),
     Call("POST", "/api/v3/order/oco", 1, "SIGNED", order_lists.place_old_oco, 2),
     Call("GET", "/api/v3/orderList", 4, "SIGNED", order_lists.get_list),
@@ -101,13 +106,16 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Rest:
-    """The HTTP side of the exchange."""
+    """The HTTP side of the exchange. `counted_at`: where clients ask how many orders were counted."""
+
+    counted_at: ClassVar[tuple[str, ...]] = ("/api/v3/rateLimit/order",)
 
     def __init__(self, exchange: Show, budget: Budget, calls: tuple[Call, ...] = CALLS) -> None:
         self._exchange = exchange
         self._budget = budget
-        self._table = {(call.method, call.path): call for call in calls}
-        self._paths = {call.path for call in calls}
+        counts = [Call("GET", path, 40, "SIGNED", lambda *_: budget.order_counts()) for path in self.counted_at]
+        self._table = {(call.method, call.path): call for call in (*counts, *calls)}
+        self._paths = {path for _, path in self._table}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any HTTP request."""

@@ -6,7 +6,7 @@ import secrets
 from typing import Final, NamedTuple, TypeVar
 
 from engine.sandbox.accounts import Account
-from engine.sandbox.binance_spot.catalogue import MOST_NOTIONAL_E8, ORDER_TYPES, STP_MODES
+from engine.sandbox.binance_spot.catalogue import MOST_NOTIONAL_E8, ORDER_TYPES, STP_DEFAULT, STP_MODES
 from engine.sandbox.binance_spot.errors import BinanceError
 from engine.sandbox.binance_spot.parameters import CLIENT_ID, Parameters, needed
 from engine.sandbox.exchange import Exchange
@@ -15,6 +15,9 @@ from engine.sandbox.ticket import ENGINE_TIFS, Ticket
 
 T = TypeVar("T")
 SIDES: Final = {"BUY": 1, "SELL": -1}
+TRANSFER: Final = "TRANSFER"
+"""A mode the exchange knows and these symbols do not allow."""
+NO_SUCH_MODE: Final = "This symbol does not allow the specified self-trade prevention mode."
 
 
 class Wants(NamedTuple):
@@ -49,7 +52,9 @@ def read_ticket(exchange: Exchange, account: Account, p: Parameters) -> Ticket:
     for name, sentence in ABSENT_PARAMETERS.items():
         if name in p:
             raise BinanceError(-2010, sentence)
-    p.word("selfTradePreventionMode", (*STP_MODES, "NONE"))
+    stp = p.word("selfTradePreventionMode", (*STP_MODES, TRANSFER)) or STP_DEFAULT
+    if stp == TRANSFER:
+        raise BinanceError(-1013, message=NO_SUCH_MODE)
     wants = TYPES[order_type]
     tif = _expected(p.word("timeInForce", ENGINE_TIFS), wants.time_in_force, "timeInForce")
     price = _expected(p.amount_e8("price"), wants.limit_price, "price")
@@ -69,7 +74,7 @@ def read_ticket(exchange: Exchange, account: Account, p: Parameters) -> Ticket:
     name = client_order_id(p, "newClientOrderId")
     if any(order.client_order_id == name for order in account.working.values()):
         raise BinanceError(-2010, "Duplicate order sent.")
-    return Ticket(tape.index, side, order_type, tif or "GTC", lots, ticks, stop_ticks, name, quote_e8 or 0)
+    return Ticket(tape.index, side, order_type, tif or "GTC", lots, ticks, stop_ticks, name, quote_e8 or 0, stp)
 
 
 def order_types(p: Parameters) -> tuple[str, ...]:

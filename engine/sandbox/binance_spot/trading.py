@@ -10,7 +10,14 @@ from typing import Any, Final
 from engine.contracts import reasons
 from engine.sandbox.accounts import Account, Order
 from engine.sandbox.binance_spot.errors import BinanceError, refused
-from engine.sandbox.binance_spot.order_shapes import cancelled, cancelled_list, new_order, order_state, own_trade
+from engine.sandbox.binance_spot.order_shapes import (
+    cancelled,
+    cancelled_list,
+    new_order,
+    order_state,
+    own_trade,
+    prevented_match,
+)
 from engine.sandbox.binance_spot.parameters import Parameters, needed
 from engine.sandbox.binance_spot.tickets import client_order_id, read_ticket
 from engine.sandbox.exchange import FILTER_REASONS, Exchange, OrderRefused, Ticket
@@ -240,6 +247,21 @@ def own_trades(exchange: Exchange, account: Account, p: Parameters) -> Json:
     found.sort(key=lambda row: row[0])
     found = found[:limit] if first is not None or start else found[-limit:]
     return [own_trade(exchange, order, fill) for _, order, fill in found]
+
+
+def prevented_matches(exchange: Exchange, account: Account, p: Parameters) -> Json:
+    """GET myPreventedMatches: one by `preventedMatchId`, or those of an order, from `fromPreventedMatchId` on."""
+    tape, limit = p.tape(exchange.by_name), p.limit(500, 1000)
+    number, order_id = p.integer("preventedMatchId"), p.integer("orderId")
+    first = p.integer("fromPreventedMatchId") or 0
+    if (number is None) == (order_id is None):
+        raise BinanceError(-1128)
+    found = [
+        one for one in account.prevented
+        if one.symbol == tape.index and one.match_id >= first and number in (None, one.match_id)
+        and order_id in (None, one.taker_id, one.maker_id)
+    ]  # fmt: skip
+    return [prevented_match(tape, one) for one in found[:limit]]
 
 
 def span(p: Parameters) -> tuple[int, int]:

@@ -59,6 +59,7 @@ METHODS: Final[dict[str, Method]] = {
     "openOrders.cancelAll": Method(1, True, trading.cancel_all),
     "allOrders": Method(20, True, trading.all_orders),
     "myTrades": Method(20, True, trading.own_trades),
+    "myPreventedMatches": Method(20, True, trading.prevented_matches),
     "orderList.place": Method(1, True, order_lists.place_old_oco, 2),
     "orderList.place.oco": Method(1, True, order_lists.place_oco, 2),
     "orderList.status": Method(4, True, order_lists.get_list),

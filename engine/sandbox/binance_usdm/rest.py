@@ -100,7 +100,9 @@ CALLS: Final[tuple[Call, ...]] = (
 
 
 class UsdmRest(Rest):
-    """The HTTP side of the futures venue."""
+    """The HTTP side of the futures venue, where limits are told without what is used of them."""
+
+    counted_at = ()
 
     def _work(self, call: Call, p: Parameters, api_key: str | None, payload: bytes) -> Any:
         if call.security == USER:

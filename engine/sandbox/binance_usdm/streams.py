@@ -37,10 +37,6 @@ class Timed(NamedTuple):
     pulse: Pulse
 
 
-Maker = Callable[[PerpTape, str], Timed | None]
-"""Makes what speaks by the clock under a stream's name; None where nothing does."""
-
-
 class PerpDepthStream(DepthStream):
     """The diff-depth stream of a perpetual: each event names the end of the one before it (`pu`)."""
 

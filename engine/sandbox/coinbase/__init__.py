@@ -20,7 +20,9 @@ Not there
   to rely on for spot: who wants a stop and a target holds the one and emulates the other.
 * Edits, conversions, transfers, futures: 404.
 * TLS: a client that speaks https only (coinbase-advanced-py's RESTClient) needs a TLS proxy of its own in front.
-* Orders of customers meet the recorded market only; they leave no trace in the public trades.
+* Orders of customers meet the recorded market only; they leave no trace in the public trades. Of two own orders that
+  would meet, the smaller is cancelled and the larger loses its size, as the matching engine does it unless told
+  otherwise; stops that trigger are not looked at.
 * Every request of an address counts alike: 10 a second public, 30 private; subscriptions are not limited, and a
   silent channel is not closed after 90 s.
 * Fee tiers: one, the recorded market's rates, for every product. Fees are taken in the quote currency.

@@ -72,7 +72,7 @@ class Customer:
     portfolio_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     drafts: dict[str, Draft] = field(default_factory=dict)
     by_client_id: dict[str, Draft] = field(default_factory=dict)
-    by_engine_id: dict[int, Draft] = field(default_factory=dict)
+    by_number: dict[int, Draft] = field(default_factory=dict)
     listeners: list[Listener] = field(default_factory=list)
     recent: deque[tuple[Draft, Order]] = field(default_factory=lambda: deque(maxlen=REPEATED))
     placing: Draft | None = None
@@ -161,14 +161,14 @@ class Floor:
 
     def draft_of(self, customer: Customer, order: Order) -> Draft:
         """What is known of an order; one made by hand gets its draft when it is first heard of."""
-        draft = customer.by_engine_id.get(order.engine_id)
+        draft = customer.by_number.get(order.order_id)
         if draft is not None:
             return draft
         draft = customer.placing
         if draft is None or draft.client_order_id != order.client_order_id:
             draft = self._by_hand(order)
         draft.number = order.order_id
-        customer.by_engine_id[order.engine_id] = customer.drafts[draft.order_id] = draft
+        customer.by_number[order.order_id] = customer.drafts[draft.order_id] = draft
         return draft
 
     def _by_hand(self, order: Order) -> Draft:

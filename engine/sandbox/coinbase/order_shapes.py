@@ -11,13 +11,14 @@ from engine.sandbox.accounts import Fill, Order
 from engine.sandbox.coinbase.amounts import plain, ratio, stamp
 from engine.sandbox.coinbase.floor import Customer, Draft, Floor
 from engine.sandbox.coinbase.tickets import FORMS
+from engine.sandbox.self_trade import ENDED
 from engine.sandbox.tape import Tape
 
 SIDES: Final = {1: "BUY", -1: "SELL"}
 # the exchange's status: Coinbase's
 STATUSES: Final = {
     "NEW": "OPEN", "PARTIALLY_FILLED": "OPEN", "FILLED": "FILLED", "CANCELED": "CANCELLED", "EXPIRED": "CANCELLED",
-    "REJECTED": "FAILED",
+    "REJECTED": "FAILED", ENDED: "CANCELLED",
 }  # fmt: skip
 USER_TYPES: Final = {"MARKET": "Market", "LIMIT": "Limit", "STOP_LIMIT": "Stop Limit"}
 

@@ -10,6 +10,7 @@ from engine.sandbox.coinbase import errors as e
 from engine.sandbox.coinbase.amounts import read_e8, read_stamp
 from engine.sandbox.coinbase.floor import Customer, Draft, Floor, Product
 from engine.sandbox.exchange import Ticket
+from engine.sandbox.self_trade import DECREMENT
 
 SIDES: Final = {"BUY": 1, "SELL": -1}
 
@@ -67,7 +68,7 @@ def read_order(floor: Floor, customer: Customer, document: dict[str, Any], clien
     kind = "TAKE_PROFIT_LIMIT" if is_profit else form.engine_type
     kind = "LIMIT_MAKER" if is_maker_only and kind == "LIMIT" else kind
     draft = Draft(str(uuid.uuid4()), client_id, product, name, fields, end_ms)
-    ticket = Ticket(product.tape.index, side, kind, form.engine_tif, lots, ticks, stop, client_id, quote_e8)
+    ticket = Ticket(product.tape.index, side, kind, form.engine_tif, lots, ticks, stop, client_id, quote_e8, DECREMENT)
     return draft, ticket
 
 
