@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
 
 from engine.contracts.errors import BadInput, Fatal
+from engine.contracts.records import QUOTE, TRADE
 from engine.contracts.runs import Manifest
 from engine.core.strategies import table
 from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
 from engine.journal import segments
 from engine.markets.market import FeedModel, Market, open_market
-from engine.research.backtest import BacktestResult, closes_of
+from engine.research.backtest import BacktestResult, Closes, closes_of
+from engine.research.breakdown import labels
 from engine.research.metrics import measure
 
-LATEST = "latest"
+LATEST: Final = "latest"
+MINUTE_NS: Final = 60_000_000_000
+JOURNALLED: Final = ("paper", "shadow", "live")
+"""Worlds whose market data is in the journal itself."""
 
 
 def find(home: Path, name: str) -> Path:
@@ -50,9 +58,40 @@ def reopen(run_dir: Path) -> BacktestResult:
     reading = segments.read(run_dir)
     ledger = ledgers.fold(reading, manifest.instruments, table.NAMES)
     _refuse_half(run_dir, manifest, reading.drain())
-    closes = closes_of(same_market(manifest))
+    closes = heard_closes(run_dir, manifest) if manifest.world in JOURNALLED else closes_of(same_market(manifest))
     metrics = measure(ledger, manifest, closes)
     return BacktestResult(run_dir=run_dir, manifest=manifest, ledger=ledger, metrics=metrics, closes=closes)
+
+
+def heard_closes(run_dir: Path, manifest: Manifest) -> Closes:
+    """Last prices by the minute, from the journal of a live run: of trades, or mids where there are none."""
+    count = len(manifest.instruments)
+    minutes: list[dict[int, float]] = [{} for _ in range(count)]
+    traded = [False] * count
+    for entries in segments.read(run_dir):
+        record = entries["record"]
+        chosen = record[np.isin(record["kind"], (QUOTE, TRADE)) & (record["instrument"] < count)]
+        for one in _last_of_each_minute(chosen):
+            i, is_trade = int(one["instrument"]), one["kind"] == TRADE
+            if is_trade and not traded[i]:
+                minutes[i], traded[i] = {}, True
+            if is_trade == traded[i]:
+                ticks = float(one["price_ticks"]) if is_trade else (one["bid_ticks"] + one["ask_ticks"]) / 2
+                minutes[i][int(one["ts_ns"]) // MINUTE_NS] = ticks * float(manifest.instruments[i].tick_size)
+    names = labels(manifest.instruments)
+    return {
+        names[one.venue, one.symbol]: (
+            np.array(list(minutes[i]), np.int64) * MINUTE_NS, np.array(list(minutes[i].values()), np.float64),
+        )
+        for i, one in enumerate(manifest.instruments)
+    }  # fmt: skip
+
+
+def _last_of_each_minute(records: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The last quote and the last trade of each instrument and minute, in order."""
+    keys = np.stack([records["ts_ns"] // MINUTE_NS, records["instrument"], records["kind"]])
+    _, places = np.unique(keys[:, ::-1], axis=1, return_index=True)
+    return records[np.sort(len(records) - 1 - places)]
 
 
 def _refuse_half(run_dir: Path, manifest: Manifest, found: segments.Recovery) -> None:

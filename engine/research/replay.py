@@ -20,10 +20,9 @@ from engine.core.limits import Limits
 from engine.core.output import drain, new_output
 from engine.journal import manifest as manifests
 from engine.journal import segments
-from engine.research.archive import same_market
+from engine.research.archive import JOURNALLED, same_market
 
 Entries = np.ndarray[Any, Any]
-JOURNALLED = ("paper", "shadow", "live")  # worlds whose market data is in the journal itself
 
 
 class ReplayResult(msgspec.Struct, frozen=True, kw_only=True):

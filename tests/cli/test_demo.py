@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[1] / "sandbox"))
 from running_sandbox import Running  # noqa: E402
 
 from engine.cli.demo import market_is_over  # noqa: E402
+from engine.research import archive  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "TEST_OF_THE_DEMO"
@@ -54,6 +55,9 @@ def test_it_trades_for_some_seconds_and_says_what_came_of_it(tmp_path: Path) -> 
     assert summary["events"] > 1000 and summary["digest"]
     run_dir = tmp_path / ".keel" / "demo" / "runs" / summary["run"]
     assert json.loads((run_dir / "manifest.json").read_text())["digest"] == summary["digest"]
+    again = archive.reopen(run_dir)  # a report of a live run needs no market files: the journal has what was heard
+    assert again.manifest.world == "paper" and len(again.closes) == len(again.manifest.instruments)
+    assert all(len(times) >= 1 and (prices > 0).all() for times, prices in again.closes.values())
     urls = tomllib.loads((tmp_path / ".keel" / "demo" / "keel.toml").read_text())["venues"]["sandbox"]["urls"]
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", urlsplit(urls["rest"]).port)) != 0
