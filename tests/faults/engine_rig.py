@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from engine.contracts import reasons
 from engine.contracts import records as r
+from engine.contracts.errors import KeelError
 from engine.contracts.instruments import E8, Instrument
 from engine.core import life
 from engine.core.limits import Limits
@@ -347,7 +348,12 @@ async def trading(
     }  # fmt: skip
     made = LivePlan(**(values | (plan or {})))
     inflight.LATE_S = LATE_S  # type: ignore[misc]
-    service = await start(made)
+    try:
+        service = await start(made)
+    except KeelError:
+        for venue, _ in venues:
+            await venue.close()
+        raise
     running = Trading(floor, service, number)
     try:
         for one in running.core.instruments:

@@ -27,7 +27,7 @@ class Wire:
         self._floor = floor
         self._port = int(urlsplit(target).port or 0)
         self._open: dict[asyncio.StreamWriter, bytes] = {}  # to the engine -> the path it asked for
-        self._is_cut = False
+        self._cut: bytes | None = None
         self._server = floor.run(asyncio.start_server(self._forward, "127.0.0.1", 0))
         self.port = int(self._server.sockets[0].getsockname()[1])
 
@@ -39,13 +39,14 @@ class Wire:
             if isinstance(value, str) and "://" in value
         }
 
-    def cut(self) -> None:
-        """Break every connection; new ones break too, until `mend`."""
-        self._is_cut = True
-        self._floor.run(self._abort(b""))
+    def cut(self, path: bytes = b"") -> None:
+        """Break every connection to `path`; new ones break too, until `mend`."""
+        self._cut = path
+        self._floor.run(self._abort(path))
 
     def mend(self) -> None:
-        self._is_cut = False
+        """Connections hold again."""
+        self._cut = None
 
     def inject(self, path: bytes, data: bytes) -> int:
         """Say something to the engine on its connections to `path`; to how many."""
@@ -71,12 +72,13 @@ class Wire:
                 writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = b"" if self._is_cut else await reader.read(65_536)
-        if not first:
+        first = await reader.read(65_536)
+        asked = (first.split(b" ", 2) + [b"", b""])[1]
+        if not first or (self._cut is not None and asked.startswith(self._cut)):
             writer.transport.abort()
             return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._open[writer] = first.split(b" ", 2)[1]
+        self._open[writer] = asked
         far_writer.write(first)
         await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         del self._open[writer]

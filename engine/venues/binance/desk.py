@@ -2,7 +2,8 @@
 
 * A PLACE or CANCEL leaves at once with a grant taken ahead; nothing on that way waits.
 * Without one, the limiter is asked on the side: entries are refused where there is no room, all others wait for it.
-* Without a socket, entries are refused here; exits, stops and cancels go over HTTP.
+* Without a socket, entries are refused here, as while our fills would not be heard; exits, stops and cancels go
+  over HTTP. What is accepted while the user stream is down is ORDER_UNKNOWN at once, and so asked for.
 * A command that could not leave while its answer was waited for is refused: the engine may have given it up by then.
 * An answer that does not come in time, and every request in flight when the socket breaks, is ORDER_UNKNOWN.
 """
@@ -147,11 +148,10 @@ class Desk:
             self._refuse(order, reasons.PRICE_FILTER)
         elif is_entry and not self._margins.fits(order.instrument, order.leverage):
             self._link.spawn(self._levered(order))
+        elif is_entry and not self.is_ready:
+            self._refuse(order, reasons.MARKET_CLOSED)
         elif not self._socket.is_up:
-            if is_entry:
-                self._refuse(order, reasons.MARKET_CLOSED)
-            else:
-                self._link.spawn(self._by_http(order))
+            self._link.spawn(self._by_http(order))
         elif (self._entries if is_entry else self._exits).take():
             self._leave(order)
         else:
@@ -251,6 +251,8 @@ class Desk:
         self._teller.tell()
         for fault in faults:
             self._react(fault, None)
+        if not faults:
+            self._doubt_unheard(order)
 
     # --- in ---------------------------------------------------------------------------------------------
 
@@ -278,7 +280,10 @@ class Desk:
                 return  # sent once more: no record yet
             if isinstance(aside, StreamEnded):
                 self._socket.renew(f"the venue ends the connection ({aside.event})")
+        is_good = not any(isinstance(aside, Fault) for aside in asides)
         self._teller.tell()
+        if sent is not None and is_good:
+            self._doubt_unheard(sent.command)
 
     def _react(self, fault: Fault, sent: Sent | None) -> bool:
         """What an error asks for besides its record. True: the request is sent once more."""
@@ -328,6 +333,11 @@ class Desk:
         self._put(ORDER_UNKNOWN, order, reasons.VENUE_REFUSED)
         if order.kind == PLACE and order.ref_id:
             self._put(ORDER_UNKNOWN, order._replace(client_id=order.ref_id), reasons.VENUE_REFUSED)
+
+    def _doubt_unheard(self, order: Command) -> None:
+        """Accepted while nobody would tell its fills: to be asked for."""
+        if order.kind == PLACE and not self._user.is_ready:
+            self._put(ORDER_UNKNOWN, order, reasons.VENUE_REFUSED)
 
     def _refuse(self, order: Command, reason: int) -> None:
         """Nothing left: certainly not done."""
