@@ -138,7 +138,7 @@ class Queries:
             await self._tell_order(number, client_id, order)
         if self._link.dialect.algo_order is None:
             return order is not None
-        algo = await self._algo(number, text)
+        algo = await self._algo(text)
         if algo is None:
             return order is not None
         self._link.note_book(client_id, True)
@@ -249,7 +249,7 @@ class Queries:
         body = await self._maybe(self._link.dialect.order, {"symbol": self._markets[number].symbol, **by})
         return None if body is None else self._decoded(body, OrderState)
 
-    async def _algo(self, number: int, text: str) -> AlgoState | None:
+    async def _algo(self, text: str) -> AlgoState | None:
         call = self._link.dialect.algo_order
         body = None if call is None else await self._maybe(call, {"clientAlgoId": text})
         return None if body is None else self._decoded(body, AlgoState)

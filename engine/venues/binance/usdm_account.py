@@ -47,10 +47,9 @@ class _Balance(msgspec.Struct):
 
 
 class _Risk(msgspec.Struct):
-    """`{"symbol":"ADAUSDT","positionSide":"BOTH","positionAmt":"30","entryPrice":"0.385"}`"""
+    """`{"symbol":"ADAUSDT","positionAmt":"30","entryPrice":"0.385"}`"""
 
     symbol: str
-    positionSide: str
     positionAmt: Decimal
     entryPrice: Decimal
 

@@ -153,7 +153,7 @@ class Reports:
         if venue_id:
             self.adopt(listing, venue_id, client_id)
         self._triggered(sent, order, status)
-        self._finish(sent, order, status, end, again)
+        self._finish(sent, order, end, again)
         return sent
 
     def _triggered(self, sent: Sent, order: Mapping[str, Any], status: str) -> None:
@@ -166,7 +166,7 @@ class Reports:
             sent.is_triggered = True
             self.tell(r.ORDER_TRIGGERED, sent, venue_ts_ns=_time_ns(order))
 
-    def _finish(self, sent: Sent, order: Mapping[str, Any], status: str, end: int, again: bool) -> None:
+    def _finish(self, sent: Sent, order: Mapping[str, Any], end: int, again: bool) -> None:
         named = order.get("filled")
         filled = sent.listing.lots.nearest(named) if named else 0
         if filled > sent.filled_lots and not again:
