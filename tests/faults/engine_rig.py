@@ -136,8 +136,8 @@ def coinbase(floor: Floor, account: int = 0, name: str = "dollars", **options: A
     own = line["accounts"][account]
     limiter = RateLimiter(floor.redis.asynchronous(), name, f"account{account}")
     return open_ccxt(
-        "coinbase", name, ClientIds(f"t{account}"), key=own["key"], secret=Secret(own["secret"]), urls=line,
-        limiter=limiter, **options,
+        "coinbase", name, ClientIds(f"t{account}"), key=own["key"], secret=Secret(own["secret"]), limiter=limiter,
+        **({"urls": line} | options),
     )  # fmt: skip
 
 

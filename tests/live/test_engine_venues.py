@@ -19,6 +19,7 @@ from venue_wire import Wire  # noqa: E402
 
 from engine.contracts import records as r  # noqa: E402
 from engine.research.replay import replay  # noqa: E402
+from engine.venues.port import Venue  # noqa: E402
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 SPOT, PERP, DOLLAR = "BTC/USDT", "BTC/USDT:USDT", "BTC/USD"
@@ -136,5 +137,31 @@ async def test_one_venues_death_changes_nothing_for_the_others(floor: Floor, tmp
         wire.mend()
         await running.until(lambda: coins.qty_lots == 0, 20.0)  # exits are tried again after 2, 4, 8 ... s
         await running.until(lambda: running.service.plan.venues[0][0].execution.is_ready)
+    wire.close()
+    assert replay(running.service.run_dir).ok
+
+
+def open_behind(floor: Floor, wire: Wire, which: str, number: int) -> Venue:
+    """Coinbase or USD-M, its streams behind the wire."""
+    line = floor.line["venues"][which]
+    urls = dict(line) | {k: v for k, v in wire.urls(line).items() if which == "binance_usdm" or k.startswith("ws")}
+    return (usdm if which == "binance_usdm" else coinbase)(floor, number, urls=urls)
+
+
+@pytest.mark.parametrize(("which", "path"), [("binance_usdm", b"/private"), ("coinbase", b"/ws")])
+async def test_what_nobody_would_tell_is_asked_for(floor: Floor, tmp_path: Path, which: str, path: bytes) -> None:
+    """The stream of our own orders is down, orders still go: an exit's fills are asked for, entries are refused."""
+    symbol = PERP if which == "binance_usdm" else DOLLAR
+    wire = Wire(floor, floor.line["venues"][which]["rest"])
+    venue = open_behind(floor, wire, which, 5)
+    async with trading(floor, tmp_path, venues=[(venue, [symbol])]) as running:
+        await warm(running, symbol)
+        position = await running.enter()
+        await running.guarded()
+        await asyncio.to_thread(wire.cut, path)
+        await running.until(lambda: not venue.execution.is_ready)
+        running.order_emergency()
+        await running.until(lambda: position.qty_lots == 0, 2.0)
+        assert not venue.execution.is_ready
     wire.close()
     assert replay(running.service.run_dir).ok

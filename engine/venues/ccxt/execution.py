@@ -131,6 +131,9 @@ class CcxtExecution:
             sent.answered.set()
 
     async def _create(self, want: Want, sent: Sent, leaves_s: float) -> None:
+        if want.urgency is Urgency.ENTRY and not self._stream.stands:
+            self._reports.tell(r.ORDER_REJECT, sent, reasons.MARKET_CLOSED)  # its fills would not be heard
+            return
         try:
             params = {self._session.facts.id_param: self._id_text(want.client_id)} | self._params(want, sent.listing)
         except BadInput as error:
@@ -212,6 +215,8 @@ class CcxtExecution:
                 named = {"order": sent.venue_id, "symbol": sent.listing.symbol, "side": _SIDES[sent.side]}
                 self._reports.trade(dict(trade) | named)
         self._reports.order(told)
+        if not self._stream.stands and not sent.is_over:  # nobody would tell its fills: they are asked for
+            self._reports.tell(r.ORDER_UNKNOWN, sent, reasons.VENUE_REFUSED)
 
     def _failed(self, sent: Sent, failure: Failure) -> None:
         self._react(failure, sent.listing)
