@@ -76,7 +76,7 @@ class AlgoDesk:
         is_limit = algo.order_type in LIMITED
         ticket = PerpTicket(
             algo.symbol, algo.side, "LIMIT" if is_limit else "MARKET", algo.tif if is_limit else "GTC", lots,
-            algo.ticks if is_limit else 0, algo.client_algo_id, reduces,
+            algo.ticks if is_limit else 0, algo.client_algo_id, reduces, algo.stp,
         )  # fmt: skip
         try:
             if lots == 0:

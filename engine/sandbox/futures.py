@@ -2,7 +2,7 @@
 
 Rules
 -----
-* Everybody sees the same recorded market; orders of customers move nobody's market and never meet each other.
+* Everybody sees the same recorded market; orders of customers move nobody's market and never fill each other.
 * Matching, margin, funding and liquidation are `engine.simulation`'s, the same as in a backtest. `Position` folds the
   same fills a second time for what the exchange tells about them; both must agree to the last 1e-8.
 * Conditional orders wait here, outside the matching engine; the event that carries the trigger price happens first,
@@ -34,8 +34,10 @@ from engine.sandbox.desk import happen, read_book
 from engine.sandbox.exchange import OrderRefused
 from engine.sandbox.faults import Faults
 from engine.sandbox.perp_ledger import PerpLedger
+from engine.sandbox.perp_prevention import PerpPrevention, mode_of
 from engine.sandbox.perp_tape import FUNDING_MS, PerpTape
-from engine.sandbox.show import Levels, announce
+from engine.sandbox.self_trade import NONE
+from engine.sandbox.show import BOOK_LEVELS, Levels, announce
 from engine.sandbox.tape import MOST_TICKS, Trade
 from engine.sandbox.traders import (
     AccountTold,
@@ -51,7 +53,6 @@ from engine.sandbox.traders import (
 from engine.sandbox.triggers import first_triggered
 from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
 
-BOOK_LEVELS: Final = 20
 MOST_VALUE_E8: Final = 4 * 10**18
 ENGINE_TYPES: Final = {"LIMIT": r.LIMIT_ORDER, "MARKET": r.MARKET}
 ENGINE_TIFS: Final = {"GTC": r.GTC, "IOC": r.IOC, "FOK": r.FOK, "GTX": r.GTC}
@@ -94,6 +95,7 @@ class Futures:
             trader = self.accounts.add(self._new_venue(), [one.max_leverage for one in instruments], kinds)
             trader.update_ms = clock.now_ms()
         self.algos = AlgoDesk(self)
+        self._prevention = PerpPrevention(self)
         self._ledger = PerpLedger(self)
         self._next_engine_id = 1
         self._levels = np.zeros((BOOK_LEVELS, 2), np.int64)
@@ -185,25 +187,43 @@ class Futures:
         reason = self.refusal(trader, ticket) if ticket.tif == "FOK" else 0
         if reason:
             raise OrderRefused(reason)
+        settled = self._prevention.settled(trader, ticket)
+        if settled is not None:
+            return self._prevention.place(trader, ticket, algo, settled)
+        order = self.drafted(trader, ticket, algo)
+        self.send(trader, order, ticket)
+        return order
+
+    def drafted(self, trader: Trader, ticket: PerpTicket, algo: AlgoOrder | None) -> PerpOrder:
+        """The order a ticket describes, before anybody took it."""
         now, leverage = self.clock.now_ms(), trader.leverages[ticket.symbol]
-        command = self._command(trader, ticket, leverage)
         order = PerpOrder(
-            0, int(command["client_id"][0]), ticket.symbol, ticket.client_order_id, ticket.side, ticket.order_type,
+            0, self._free_id(trader), ticket.symbol, ticket.client_order_id, ticket.side, ticket.order_type,
             ticket.tif, ticket.lots, ticket.ticks, ticket.reduce_only, now, leverage, orig_type=ticket.order_type,
-            left_lots=ticket.lots, update_ms=now, algo=algo,
+            left_lots=ticket.lots, update_ms=now, algo=algo, stp=mode_of(ticket.tif, ticket.stp),
         )  # fmt: skip
         if algo is not None:
-            order.orig_type, order.stop_ticks, order.working_type = (
-                algo.order_type,
-                algo.trigger_ticks,
-                algo.working_type,
-            )
-            order.close_position = algo.close_position
+            order.orig_type, order.stop_ticks = algo.order_type, algo.trigger_ticks
+            order.working_type, order.close_position = algo.working_type, algo.close_position
+        return order
+
+    def send(self, trader: Trader, order: PerpOrder, ticket: PerpTicket) -> None:
+        """Put (what may go there of) an order at the venue. Raises OrderRefused."""
+        command = self._command(trader, ticket, order.leverage)
+        command["client_id"] = order.engine_id
         trader.working[order.engine_id] = order
         self._happen(trader, command)
         if order.status == "REJECTED":
             raise OrderRefused(order.refused_for)
-        return order
+
+    def take(self, trader: Trader, order: PerpOrder) -> None:
+        """Accept an order of which nothing goes to the venue."""
+        self.told(trader, self._ledger.accept(order, trader))
+
+    def told(self, trader: Trader, told: list[Told]) -> None:
+        """Something happened: tell it, and let conditional orders follow."""
+        self.tell(trader, told)
+        self.algos.follow(trader, told)
 
     def amend(self, trader: Trader, order: PerpOrder, lots: int, ticks: int) -> None:
         """Change price and quantity of an open limit order, which loses its place in the queue. Raises OrderRefused."""
@@ -215,7 +235,7 @@ class Futures:
         command["ref_id"] = order.engine_id
         changed = copy.copy(order)
         changed.engine_id, changed.lots, changed.ticks = int(command["client_id"][0]), lots, ticks
-        changed.left_lots, changed.fills = ticket.lots, order.fills
+        changed.left_lots, changed.fills, changed.stp = ticket.lots, order.fills, NONE
         trader.working[changed.engine_id] = changed
         self._ledger.amending = order.engine_id
         self._happen(trader, command)
@@ -244,6 +264,10 @@ class Futures:
             self._fill_now(trader, order)
         if not order.is_open:
             raise OrderRefused(reasons.UNKNOWN_ORDER)
+        self.end(trader, order)
+
+    def end(self, trader: Trader, order: PerpOrder) -> None:
+        """Take an open order off the book; it ends as its `ends_as` says."""
         command: Any = np.zeros(1, r.RECORD)
         command["kind"], command["instrument"] = r.CANCEL, order.symbol
         command["client_id"], command["ts_ns"] = order.engine_id, self.clock.now_ms() * 1_000_000
@@ -310,9 +334,7 @@ class Futures:
         while at < len(records):
             at += happen(trader.venue, records[at:])
             if trader.venue.head[0].replies_count:
-                told = self._ledger.answers(trader)
-                self.tell(trader, told)
-                self.algos.follow(trader, told)
+                self.told(trader, self._ledger.answers(trader))
 
     def tell(self, trader: Trader, told: list[Told]) -> None:
         """Tell a burst: conditional orders, then orders as it happened to them, then the account. A3, A4 and A5 change

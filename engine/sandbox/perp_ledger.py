@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.contracts import records as r
+from engine.sandbox.self_trade import ENDED
 from engine.sandbox.traders import AccountTold, AlgoTold, Income, OrderTold, PerpFill, PerpOrder, Told, Trader
 
 if TYPE_CHECKING:
@@ -69,17 +70,13 @@ class PerpLedger:
 
     def _note(self, trader: Trader, order: PerpOrder, record: Any, now: int) -> list[Told]:
         kind, fill, event = int(record.kind), None, ""
-        told: list[Told] = []
         if kind == r.ORDER_REJECT:
             order.status, order.refused_for = "REJECTED", int(record.reason)
+        elif kind == r.ORDER_ACK and not order.order_id:
+            return self.accept(order, trader)
         elif kind == r.ORDER_ACK:
-            event = "NEW"
-            if order.order_id:
-                event = "AMENDMENT"
-                trader.orders[order.order_id] = order
-            else:
-                self._accept(trader, order)
-                told = self._triggered(order, now)
+            event = "AMENDMENT"
+            trader.orders[order.order_id] = order
         elif kind == r.FILL:
             fill = self._filled(trader, order, record, now)
             event = "CALCULATED" if int(record.bits) & r.FORCED else "TRADE"
@@ -87,12 +84,22 @@ class PerpLedger:
             del trader.working[order.engine_id]
             order.status = "REPLACED"
             return []
+        elif kind == r.CANCEL_ACK and order.ends_as == ENDED:
+            order.status, event = ENDED, "EXPIRED"
         elif kind in ENDINGS:
             order.status = event = ENDINGS[kind]
         order.update_ms = trader.update_ms = now
         if not order.is_open:
             trader.working.pop(order.engine_id, None)
-        return [*told, OrderTold(event, _copied(order), fill, now)] if event else told
+        return [OrderTold(event, _copied(order), fill, now)] if event else []
+
+    def accept(self, order: PerpOrder, trader: Trader) -> list[Told]:
+        """An order was taken, and with it what a conditional one turned into."""
+        now = self._futures.clock.now_ms()
+        self._accept(trader, order)
+        told = self._triggered(order, now)
+        order.update_ms = trader.update_ms = now
+        return [*told, OrderTold("NEW", _copied(order), None, now)]
 
     def _triggered(self, order: PerpOrder, now: int) -> list[Told]:
         """The matching engine took what a conditional order turned into."""

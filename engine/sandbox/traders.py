@@ -13,6 +13,7 @@ from engine.contracts.errors import BadInput
 from engine.core.memory import Flat
 from engine.sandbox.accounts import KINDS, Key, KeyKind, new_key
 from engine.sandbox.perp_tape import PerpTape
+from engine.sandbox.self_trade import EXPIRE_MAKER
 
 START_LEVERAGE: Final = 20
 OPEN: Final = ("NEW", "PARTIALLY_FILLED")
@@ -76,6 +77,7 @@ class PerpTicket:
     ticks: int
     client_order_id: str
     reduce_only: bool = False
+    stp: str = EXPIRE_MAKER
 
 
 @dataclass(slots=True)
@@ -119,6 +121,13 @@ class PerpOrder:
     fills: list[PerpFill] = field(default_factory=list)
     refused_for: int = 0
     algo: AlgoOrder | None = None
+    stp: str = EXPIRE_MAKER
+    ends_as: str = "CANCELED"
+
+    @property
+    def is_resting(self) -> bool:
+        """On the book."""
+        return self.is_open and self.ticks > 0
 
     @property
     def executed_lots(self) -> int:
@@ -158,6 +167,7 @@ class AlgoOrder:
     trigger_ms: int = 0
     order: PerpOrder | None = None
     reason: str = ""
+    stp: str = EXPIRE_MAKER
 
     @property
     def is_waiting(self) -> bool:
@@ -230,6 +240,7 @@ class Trader:
     leverages: list[int]
     isolated: list[bool]
     is_revoked: bool = False
+    may_withdraw: bool = False
     is_hedged: bool = False
     is_multi_asset: bool = False
     update_ms: int = 0

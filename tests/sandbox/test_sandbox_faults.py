@@ -203,3 +203,13 @@ def test_a13_those_who_do_not_wait_are_banned(running: Running) -> None:
     assert "IP banned until" in answers[-1][1]["msg"] and int(answers[-1][2]["retry-after"]) > 60
     running.fault("A14", skew_ms=3 * MINUTE)  # the ban is over
     assert running.call("GET", "/api/v3/ping", signed=False)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [({"fault": "A10"}, "account 1 has no free ETH to sell by hand"), ({"fault": "A11", "lots": 10**6}, "by hand: ")],
+)
+def test_what_cannot_be_done_by_hand_is_told_in_a_sentence(running: Running, fault: dict[str, Any], said: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        running.tell("/faults", {"account": 1, "symbol": "ETHUSDT"} | fault)
+    assert refusal.value.code == 400 and said in json.loads(refusal.value.read())["error"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from engine.contracts.errors import BadInput
 from engine.sandbox.accounts import Account
 from engine.sandbox.control import Deposit, amount_of
-from engine.sandbox.exchange import Exchange, Ticket
+from engine.sandbox.exchange import Exchange, OrderRefused, Ticket
 from engine.sandbox.faults import Fault
 from engine.sandbox.tape import Tape
 from engine.sandbox.weights import DAY_ORDERS, MINUTE_WEIGHT, TEN_SECOND_ORDERS, Budget
@@ -31,10 +31,23 @@ class Rights(msgspec.Struct, forbid_unknown_fields=True):
     venue: str = ""
 
 
-def change_rights(exchange: Exchange, body: bytes) -> Any:
+class Customer(Protocol):
+    """Somebody whose keys have rights."""
+
+    may_withdraw: bool
+
+
+class Customers(Protocol):
+    """All of a venue's."""
+
+    def numbered(self, number: int) -> Customer:
+        """One of them. Raises BadInput."""
+
+
+def change_rights(customers: Customers, body: bytes) -> Any:
     """Give the keys of an account the right to withdraw, or take it."""
     wanted = msgspec.json.decode(body, type=Rights)
-    exchange.accounts.numbered(wanted.account).may_withdraw = wanted.withdraw
+    customers.numbered(wanted.account).may_withdraw = wanted.withdraw
     return {"done": True}
 
 
@@ -78,12 +91,24 @@ def _venue_cancels(exchange: Exchange, fault: Fault) -> None:
 def _manual_close(exchange: Exchange, fault: Fault) -> None:
     account, tape = _account(exchange, fault), _tape(exchange, fault)
     lots = exchange.balances(account, tape.index)[tape.instrument.base][0] // tape.lot_e8
-    exchange.place(account, Ticket(tape.index, -1, "MARKET", "GTC", lots, 0, 0, "web_manual_close"))
+    if not lots:
+        raise BadInput(f"account {account.number} has no free {tape.instrument.base} to sell by hand")
+    _by_hand(exchange, account, Ticket(tape.index, -1, "MARKET", "GTC", lots, 0, 0, "web_manual_close"))
 
 
 def _manual_open(exchange: Exchange, fault: Fault) -> None:
     account, tape = _account(exchange, fault), _tape(exchange, fault)
-    exchange.place(account, Ticket(tape.index, 1, "MARKET", "GTC", fault.lots, 0, 0, "web_manual_open"))
+    _by_hand(exchange, account, Ticket(tape.index, 1, "MARKET", "GTC", fault.lots, 0, 0, "web_manual_open"))
+
+
+def _by_hand(exchange: Exchange, account: Account, ticket: Ticket) -> None:
+    try:
+        exchange.place(account, ticket)
+    except OrderRefused as error:
+        name = exchange.tapes[ticket.symbol].name
+        raise BadInput(
+            f"the exchange refuses to trade {ticket.lots} lots of {name} by hand: {error}; see the account's balances"
+        ) from None
 
 
 def _filter_change(exchange: Exchange, fault: Fault) -> None:

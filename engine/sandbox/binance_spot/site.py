@@ -43,7 +43,7 @@ def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Si
         exchange, {"all": binance_spot_app(streams, rest, ws_api)}, describe, (streams.run,),
         {number: partial(act, exchange) for number, act in ACTIONS.items()},
         {
-            "deposit": partial(deposit, exchange), "rights": partial(change_rights, exchange),
+            "deposit": partial(deposit, exchange), "rights": partial(change_rights, exchange.accounts),
             "limits": partial(change_limits, budget), "rate": rate.start, "sent": rate.sent, "arrivals": rate.arrivals,
         },
     )  # fmt: skip

@@ -41,19 +41,24 @@ def no_pairs(exchange: Exchange, p: Parameters) -> list[dict[str, Any]]:
 
 def api_restrictions(exchange: Exchange, account: Account, p: Parameters) -> dict[str, Any]:
     """GET account/apiRestrictions: what the key may do."""
+    return restrictions(account.update_ms, account.may_withdraw, is_futures=False)
+
+
+def restrictions(created_ms: int, may_withdraw: bool, is_futures: bool) -> dict[str, Any]:
+    """What a key may do; it trades either spot or futures here."""
     return {
         "ipRestrict": False,
-        "createTime": account.update_ms,
+        "createTime": created_ms,
         "enableReading": True,
-        "enableWithdrawals": account.may_withdraw,
+        "enableWithdrawals": may_withdraw,
         "enableInternalTransfer": False,
         "enableMargin": False,
-        "enableFutures": False,
+        "enableFutures": is_futures,
         "permitsUniversalTransfer": False,
         "enableVanillaOptions": False,
         "enableFixApiTrade": False,
         "enableFixReadOnly": False,
-        "enableSpotAndMarginTrading": True,
+        "enableSpotAndMarginTrading": not is_futures,
         "enablePortfolioMarginTrading": False,
     }
 

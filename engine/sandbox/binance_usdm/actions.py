@@ -12,6 +12,7 @@ from engine.sandbox.control import Deposit, amount_of
 from engine.sandbox.faults import Fault
 from engine.sandbox.futures import Futures
 from engine.sandbox.perp_tape import PerpTape
+from engine.sandbox.ticket import OrderRefused
 from engine.sandbox.traders import PerpTicket, Trader
 
 
@@ -74,7 +75,12 @@ def _manual_close(futures: Futures, fault: Fault) -> None:
 def _manual_open(futures: Futures, fault: Fault) -> None:
     trader, tape = _trader(futures, fault), _named(futures, fault.symbol)
     side = 1 if fault.lots > 0 else -1
-    futures.place(trader, PerpTicket(tape.index, side, "MARKET", "GTC", abs(fault.lots), 0, "web_manual_open"))
+    try:
+        futures.place(trader, PerpTicket(tape.index, side, "MARKET", "GTC", abs(fault.lots), 0, "web_manual_open"))
+    except OrderRefused as error:
+        raise BadInput(
+            f"the exchange refuses to open {fault.lots} lots of {tape.name} by hand: {error}; see the account's margin"
+        ) from None
 
 
 def _filter_change(futures: Futures, fault: Fault) -> None:

@@ -8,6 +8,7 @@ from engine.sandbox.binance_spot.catalogue import chosen
 from engine.sandbox.binance_spot.parameters import Parameters
 from engine.sandbox.futures import Futures
 from engine.sandbox.perp_tape import PerpTape, places
+from engine.sandbox.self_trade import EXPIRE_BOTH, EXPIRE_MAKER, EXPIRE_TAKER, NONE
 from engine.sandbox.tape import text_e8
 from engine.sandbox.traders import Trader
 from engine.simulation.filters import MAX_OPEN, MAX_STOPS_PERP
@@ -18,8 +19,8 @@ MINUTE_ORDERS: Final = 1200
 ORDER_TYPES: Final = (
     "LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"
 )  # fmt: skip
-STP_MODES: Final = ("EXPIRE_TAKER", "EXPIRE_BOTH", "EXPIRE_MAKER", "NONE")
-STP_DEFAULT: Final = "EXPIRE_MAKER"
+STP_MODES: Final = (EXPIRE_TAKER, EXPIRE_BOTH, EXPIRE_MAKER, NONE)
+STP_DEFAULT: Final = EXPIRE_MAKER
 ONBOARD_MS: Final = 1_569_398_400_000
 DELIVERY_MS: Final = 4_133_404_800_000
 RATE_LIMITS: Final = [

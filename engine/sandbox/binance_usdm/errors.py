@@ -42,6 +42,7 @@ MESSAGES: Final[dict[int, tuple[int, str]]] = SPOT_MESSAGES | {
     -4120: (400, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead."),
     -4131: (400, "The counterparty's best price does not meet the PERCENT_PRICE filter limit."),
     -4136: (400, "Target strategy invalid for orderType {},closePosition {}"),
+    -4161: (400, "Leverage reduction is not supported in Isolated Margin Mode with open positions."),
     -4164: (400, "Order's notional must be no smaller than {} (unless you choose reduce only)."),
     -4171: (400, "No need to change multi assets mode."),
     -4509: (

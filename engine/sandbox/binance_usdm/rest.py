@@ -93,6 +93,7 @@ CALLS: Final[tuple[Call, ...]] = (
     Call("GET", "/fapi/v1/apiTradingStatus", 1, "SIGNED", settings.trading_status),
     Call("GET", "/fapi/v1/rateLimit/order", 1, "SIGNED", settings.order_limits),
     Call("GET", "/fapi/v1/feeBurn", 30, "SIGNED", settings.fee_burn),
+    Call("GET", "/sapi/v1/account/apiRestrictions", 1, "SIGNED", settings.api_restrictions),
     Call("POST", "/fapi/v1/listenKey", 1, USER, settings.start_stream),
     Call("PUT", "/fapi/v1/listenKey", 1, USER, settings.keep_stream),
     Call("DELETE", "/fapi/v1/listenKey", 1, USER, settings.end_stream),

@@ -6,6 +6,7 @@ import secrets
 from typing import Any, Final
 
 from engine.sandbox.binance_spot.parameters import Parameters, needed
+from engine.sandbox.binance_spot.wallet import restrictions
 from engine.sandbox.binance_usdm.catalogue import MINUTE_ORDERS, NO_CAP_E8, TEN_SECOND_ORDERS
 from engine.sandbox.binance_usdm.errors import UsdmError
 from engine.sandbox.binance_usdm.tickets import flag, perp
@@ -23,6 +24,8 @@ def set_leverage(futures: Futures, trader: Trader, p: Parameters) -> Json:
     tape, leverage = perp(futures, p), needed(p.integer("leverage"), "leverage")
     if not 1 <= leverage <= tape.instrument.max_leverage:
         raise UsdmError(-4028, leverage)
+    if trader.isolated[tape.index] and trader.positions[tape.index].lots and leverage < trader.leverages[tape.index]:
+        raise UsdmError(-4161)
     try:
         futures.set_leverage(trader, tape.index, leverage)
     except OrderRefused:
@@ -43,6 +46,11 @@ def set_margin_type(futures: Futures, trader: Trader, p: Parameters) -> Json:
         raise UsdmError(-4048)
     trader.isolated[tape.index] = apart
     return SUCCESS
+
+
+def api_restrictions(futures: Futures, trader: Trader, p: Parameters) -> Json:
+    """GET account/apiRestrictions of the wallet, which a sandbox answers under every venue's address."""
+    return restrictions(trader.update_ms, trader.may_withdraw, is_futures=True)
 
 
 def position_side(futures: Futures, trader: Trader, p: Parameters) -> Json:

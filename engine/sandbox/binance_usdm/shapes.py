@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from engine.sandbox.binance_usdm.catalogue import STP_DEFAULT
 from engine.sandbox.futures import Futures
 from engine.sandbox.perp_tape import PerpTape, decimal
+from engine.sandbox.self_trade import ENDED
 from engine.sandbox.tape import text_e8
 from engine.sandbox.traders import (
     AccountTold,
@@ -21,6 +21,8 @@ from engine.sandbox.traders import (
 )
 
 SIDES: Final = {1: "BUY", -1: "SELL"}
+EXPIRED_IN_MATCH: Final = "1"
+"""Expire reason of an order that ended so that nobody trades with themselves."""
 
 
 def average(tape: PerpTape, quote_e8: int, lots: int) -> str:
@@ -58,7 +60,7 @@ def new_order(futures: Futures, order: PerpOrder) -> dict[str, Any]:
         "priceProtect": False,
         "origType": order.orig_type,
         "priceMatch": "NONE",
-        "selfTradePreventionMode": STP_DEFAULT,
+        "selfTradePreventionMode": order.stp,
         "goodTillDate": 0,
         "updateTime": order.update_ms,
     }
@@ -95,7 +97,7 @@ def algo_state(futures: Futures, algo: AlgoOrder) -> dict[str, Any]:
         "triggerPrice": tape.price(algo.trigger_ticks),
         "price": tape.price(algo.ticks),
         "icebergQuantity": None,
-        "selfTradePreventionMode": STP_DEFAULT,
+        "selfTradePreventionMode": algo.stp,
         "workingType": algo.working_type,
         "priceMatch": "NONE",
         "closePosition": algo.close_position,
@@ -192,10 +194,10 @@ def order_event(futures: Futures, told: OrderTold) -> dict[str, Any]:
         "pP": False,
         "si": 0,
         "ss": 0,
-        "V": STP_DEFAULT,
+        "V": order.stp,
         "pm": "NONE",
         "gtd": 0,
-        "er": "0",
+        "er": EXPIRED_IN_MATCH if order.status == ENDED else "0",
     }
     return {"e": "ORDER_TRADE_UPDATE", "T": told.time_ms, "E": told.time_ms, "o": shape}
 
@@ -218,7 +220,7 @@ def algo_event(futures: Futures, told: AlgoTold) -> dict[str, Any]:
         "ai": str(algo.order.order_id) if algo.order else "",
         "tp": tape.price(algo.trigger_ticks),
         "p": tape.price(algo.ticks),
-        "V": STP_DEFAULT,
+        "V": algo.stp,
         "wt": algo.working_type,
         "pm": "NONE",
         "cp": algo.close_position,

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.contracts.instruments import Instrument
+from engine.sandbox.binance_spot.actions import change_rights
 from engine.sandbox.binance_spot.rest import SIMULATED
 from engine.sandbox.binance_spot.ws_api import WsApi
 from engine.sandbox.binance_usdm.actions import ACTIONS, deposit, fund
@@ -44,7 +45,11 @@ def open_binance_usdm(instruments: Sequence[Instrument], opening: Opening) -> Si
     actions["A9"] = partial(_liquidated_unseen, actions["A9"], futures, users)
     return Site(
         futures, {"all": _app(futures, public, market, users)}, describe, (public.run, market.run, users.run),
-        actions, {"deposit": partial(deposit, futures), "fund": partial(fund, futures)},
+        actions,
+        {
+            "deposit": partial(deposit, futures), "fund": partial(fund, futures),
+            "rights": partial(change_rights, futures.accounts),
+        },
     )  # fmt: skip
 
 

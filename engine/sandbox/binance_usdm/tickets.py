@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.contracts import reasons
 from engine.sandbox.binance_spot.parameters import Parameters, needed
-from engine.sandbox.binance_usdm.catalogue import ORDER_TYPES, STP_MODES, minimum
+from engine.sandbox.binance_usdm.catalogue import ORDER_TYPES, STP_DEFAULT, STP_MODES, minimum
 from engine.sandbox.binance_usdm.errors import REFUSALS, UsdmError
 from engine.sandbox.futures import ENGINE_TIFS, Futures
 from engine.sandbox.perp_tape import PerpTape
@@ -64,7 +64,7 @@ def read_ticket(futures: Futures, trader: Trader, p: Parameters) -> PerpTicket:
     if order_type in CONDITIONAL:
         raise UsdmError(-4120)
     _own_side(trader, p)
-    p.word("selfTradePreventionMode", STP_MODES)
+    stp = p.word("selfTradePreventionMode", STP_MODES) or STP_DEFAULT
     p.word("priceMatch", ("NONE",))
     if flag(p, "closePosition"):
         raise UsdmError(-4136, order_type, "true")
@@ -77,7 +77,7 @@ def read_ticket(futures: Futures, trader: Trader, p: Parameters) -> PerpTicket:
     name = client_id(p, "newClientOrderId")
     if any(order.client_order_id == name for order in trader.working.values()):
         raise UsdmError(-4116)
-    return PerpTicket(tape.index, side, order_type, tif or "GTC", lots, ticks, name, flag(p, "reduceOnly"))
+    return PerpTicket(tape.index, side, order_type, tif or "GTC", lots, ticks, name, flag(p, "reduceOnly"), stp)
 
 
 def read_algo(futures: Futures, trader: Trader, p: Parameters) -> AlgoOrder:
@@ -112,6 +112,7 @@ def read_algo(futures: Futures, trader: Trader, p: Parameters) -> AlgoOrder:
         0, name, tape.index, side, order_type, tif, lots, ticks, trigger,
         p.word("workingType", WORKING_TYPES) or "CONTRACT_PRICE", reduces, closes, flag(p, "priceProtect"),
         futures.clock.now_ms(), activate_ticks=activate, callback_bps=callback,
+        stp=p.word("selfTradePreventionMode", STP_MODES) or STP_DEFAULT,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def open_coinbase(instruments: Sequence[Instrument], opening: Opening) -> Site:
     return Site(
         floor, {"all": coinbase_app(floor, tokens, feed)}, describe, (feed.run,),
         {number: _action(floor, act) for number, act in ACTIONS.items()},
-        {"deposit": partial(deposit, floor.exchange), "rights": partial(change_rights, floor.exchange)},
+        {"deposit": partial(deposit, floor.exchange), "rights": partial(change_rights, floor.exchange.accounts)},
     )  # fmt: skip
 
 
