@@ -53,7 +53,7 @@ def demo(
     from engine import settings
     from engine.cli import supervise
     from engine.cli.compiling import compile_all
-    from engine.cli.up import hold_servers
+    from engine.cli.servers import hold_servers
 
     compile_all()
     started = time.monotonic()
@@ -136,13 +136,12 @@ def write_config(home: Path, urls: dict[str, Any]) -> None:
 def watch(settings: Settings, child: Child, seconds: float, control: str) -> str:
     """Show the live view (a table in a terminal, else a line now and then) until the time or the market is over;
     returns which. Raises Fatal when the engine ends by itself."""
+    from engine.cli.servers import open_redis
     from engine.cli.watching import Screen
-    from engine.store.redis_server import connect_redis
 
-    url = settings.redis_url.get_secret_value() if settings.redis_url else None
     ends = time.monotonic() + seconds if seconds else float("inf")
     with (
-        connect_redis(url, settings.home) as live,
+        open_redis(settings) as live,
         Screen(live.blocking, child.run, settings.mode, child.process.pid, sys.stderr) as screen,
     ):
         while (left := ends - time.monotonic()) > 0:

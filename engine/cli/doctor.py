@@ -105,13 +105,11 @@ def database(settings: Settings) -> Check:
 
 def redis(settings: Settings) -> Check:
     """Redis really answers (the embedded one is started for it)."""
-    from engine.store.redis_server import connect_redis
+    from engine.cli.servers import open_redis
 
     kind = "embedded" if settings.redis_url is None else "REDIS_URL"
     try:
-        with connect_redis(
-            settings.redis_url.get_secret_value() if settings.redis_url else None, settings.home
-        ) as live:
+        with open_redis(settings) as live:
             version = live.blocking.info("server")["redis_version"]
             address = live.address
     except KeelError as error:

@@ -14,6 +14,7 @@ from engine.contracts.errors import KeelError, Refused
 if TYPE_CHECKING:
     from engine.settings import Settings
     from engine.store.keys import KeyFile
+    from engine.store.redis_server import LiveRedis
 
 
 def engine() -> None:
@@ -27,9 +28,9 @@ def engine() -> None:
     import uvloop
 
     from engine import bootstrap, settings
+    from engine.cli.servers import open_redis
     from engine.cli.up import LIVE_WORDS
     from engine.runtime.process import serve
-    from engine.store.redis_server import LiveRedis, connect_redis
 
     in_force = settings.load()
     if in_force.mode == "live" and sys.stdin.readline().strip() != LIVE_WORDS:
@@ -37,8 +38,7 @@ def engine() -> None:
     with ExitStack() as stack:
         live_redis: LiveRedis | None = None
         try:
-            url = in_force.redis_url.get_secret_value() if in_force.redis_url else None
-            live_redis = stack.enter_context(connect_redis(url, in_force.home))
+            live_redis = stack.enter_context(open_redis(in_force))
         except KeelError as error:
             say(f"no Redis: {error}; trading goes on, nobody can look or command")
 

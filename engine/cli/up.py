@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from engine.cli.terminal import JsonOption, print_json, say
-from engine.contracts.errors import BadInput, Fatal, KeelError, Refused, Retryable
+from engine.contracts.errors import BadInput, Fatal, Refused, Retryable
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -48,6 +48,7 @@ def up(
 def run_in_foreground(settings: Settings) -> None:
     """Until Ctrl-C, SIGTERM or the engine's own end."""
     from engine.cli import supervise
+    from engine.cli.servers import hold_servers
     from engine.settings import environment
 
     with ExitStack() as stack:
@@ -81,22 +82,6 @@ def _typed(settings: Settings) -> list[str]:
                 raise
             words.append(typer.prompt("passphrase of the key file, for the engine", hide_input=True, err=True))
     return words
-
-
-def hold_servers(settings: Settings, stack: ExitStack) -> None:
-    """Keep the embedded Redis and PostgreSQL up while `stack` is open; either being away is told, not fatal."""
-    from engine import bootstrap
-    from engine.store.redis_server import connect_redis
-
-    try:
-        url = settings.redis_url.get_secret_value() if settings.redis_url else None
-        stack.enter_context(connect_redis(url, settings.home))
-    except KeelError as error:
-        say(f"Redis: {error}; trading goes on without live view and commands")
-    try:
-        stack.enter_context(bootstrap.open_store(settings))
-    except KeelError as error:
-        say(f"PostgreSQL: {error}; the journal is complete, the database catches up later")
 
 
 def _allow_live(settings: Settings) -> None:

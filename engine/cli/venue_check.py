@@ -82,12 +82,11 @@ async def examine_all(settings: Settings, keys: Mapping[str, StoredKey]) -> list
 async def opener(settings: Settings) -> AsyncIterator[Opened]:
     """What opens venues under the settings in force: within the rate limits that all our processes share."""
     from engine import bootstrap
-    from engine.store.redis_server import connect_redis
+    from engine.cli.servers import open_redis
     from engine.venues.binance.client_ids import ClientIds
     from engine.venues.limiter import RateLimiter
 
-    url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    with connect_redis(url, settings.home) as live:
+    with open_redis(settings) as live:
         async with live.asynchronous(bootstrap.LIMITER_REPLY_S) as client:
             ids = ClientIds(f"k{time.time_ns() // 1_000_000_000:x}")
 
