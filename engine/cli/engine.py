@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from engine.cli.terminal import say
+from engine.cli.words import Words
 from engine.contracts.errors import KeelError, Refused
 
 if TYPE_CHECKING:
@@ -44,9 +45,15 @@ def engine() -> None:
 
         async def run() -> None:
             async with bootstrap.live_plan(in_force, live_redis, lambda: _open_keys(in_force)) as plan:
-                await serve(plan, live_redis, asyncio.Event(), say, lambda line: print(json.dumps(line), flush=True))
+                await serve(plan, live_redis, asyncio.Event(), words.say, print_line)
 
+        words = stack.enter_context(Words())
         uvloop.run(run())
+
+
+def print_line(document: dict[str, str]) -> None:
+    """The first line on stdout, on which whoever started this waits."""
+    print(json.dumps(document), flush=True)
 
 
 def _open_keys(settings: Settings) -> KeyFile:
