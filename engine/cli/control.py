@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from engine.cli.terminal import JsonOption, print_json, say
-from engine.contracts.errors import KeelError, Refused, Retryable
+from engine.contracts.errors import BadInput, KeelError, Refused, Retryable
 
 if TYPE_CHECKING:
     from engine.settings import Settings
-    from engine.store.control import AnyCommand
+    from engine.store.control import Answer, AnyCommand
     from engine.store.redis_server import LiveRedis
     from engine.store.running import Running
 
+LONGEST_WHY: Final = 500
 RESUME_WORDS: Final = "trade again"
 WhyOption = Annotated[str, typer.Option("--why", help="The reason, for the audit.")]
 WaitOption = Annotated[float, typer.Option("--wait", min=0.1, max=600.0, help="Seconds to wait for the answer.")]
@@ -78,8 +79,8 @@ def emergency(
 @contextmanager
 def running_engine(settings: Settings) -> Iterator[tuple[Running, LiveRedis]]:
     """The engine of this home and the Redis it listens on. Raises Retryable where either is missing, saying which."""
-    from engine.store.redis_server import connect_redis
-    from engine.store.running import read_last
+    from engine.cli.servers import open_redis
+    from engine.store.running import STARTING, read_last
 
     last = read_last(settings.home)
     if last is None:
@@ -89,9 +90,10 @@ def running_engine(settings: Settings) -> Iterator[tuple[Running, LiveRedis]]:
             f"no engine runs in {settings.home.absolute()}: run {last.run} (process {last.pid}) died without ending in "
             "order; start it again, it reconciles with the venues"
         )
+    if last.run == STARTING:
+        raise Retryable(f"the engine (process {last.pid}, {last.mode}) is starting: ask again when it runs")
     try:
-        url = settings.redis_url.get_secret_value() if settings.redis_url else None
-        with connect_redis(url, settings.home) as live:
+        with open_redis(settings) as live:
             yield last, live
     except Retryable as error:
         raise Retryable(
@@ -100,9 +102,9 @@ def running_engine(settings: Settings) -> Iterator[tuple[Running, LiveRedis]]:
         ) from None
 
 
-def send(settings: Settings, word: str, why: str, wait_s: float, before: Any = None, **more: Any) -> dict[str, Any]:
-    """Hand a command over, await its answer, and write who and why into the audit. `more`: the fields of `set`;
-    `before`: the value that changes. Raises Refused with the engine's reason, Retryable, TimeoutError."""
+def send(settings: Settings, word: str, why: str, wait_s: float, **more: Any) -> dict[str, Any]:
+    """Hand a command over, await its answer, and write who and why into the audit. `more`: the fields of `set`, whose
+    values in force `before` and `after` come back. Raises Refused with the engine's reason, Retryable, TimeoutError."""
     from engine.store import control
 
     with running_engine(settings) as (running, live):
@@ -116,12 +118,12 @@ def send(settings: Settings, word: str, why: str, wait_s: float, before: Any = N
         )
     if not answer.accepted:
         raise Refused(f"run {running.run} refused: {answer.message}")
-    audited = _audit(settings, running.run, command, word, before, more)
     told = {"run": running.run, "command": word, "id": command.id, "accepted": True, "message": answer.message}
-    return {**told, "audited": audited}
+    changed = {"before": answer.before, "after": answer.after} if more else {}
+    return {**told, **changed, "audited": _audit(settings, running.run, command, word, answer, more)}
 
 
-def _audit(settings: Settings, run: str, command: AnyCommand, word: str, before: Any, more: dict[str, Any]) -> bool:
+def _audit(settings: Settings, run: str, command: AnyCommand, word: str, answer: Answer, more: dict[str, Any]) -> bool:
     """Who said it and why, once the engine carried it out: its journal knows only what was said. False, and told,
     where PostgreSQL is away: an emergency does not wait for a database."""
     from engine import bootstrap
@@ -129,8 +131,8 @@ def _audit(settings: Settings, run: str, command: AnyCommand, word: str, before:
 
     note = audit.Change(
         who=command.who, what=f"operator.{word}", why=command.why, key=f"{run}:command:{command.id}",
-        before={"of": more["key"], "value": before} if more else None,
-        after={"of": more["key"], "value": more["value"]} if more else None,
+        before={"of": more["key"], "value": answer.before} if more else None,
+        after={"of": more["key"], "value": answer.after} if more else None,
         evidence={"run": run, "command": command.id, "sent_ns": command.ts_ns},
     )  # fmt: skip
     try:
@@ -143,17 +145,21 @@ def _audit(settings: Settings, run: str, command: AnyCommand, word: str, before:
 
 
 def _command(word: str, command_id: str, why: str, more: dict[str, Any]) -> AnyCommand:
-    from engine.contracts.errors import BadInput
     from engine.store import control
 
-    if not 1 <= len(why.strip()) <= 500:
-        raise BadInput("--why must hold 1 to 500 characters: the reason, for the audit")
     kinds = {
         one.__name__.lower(): one
         for one in (control.Pause, control.Reduce, control.Resume, control.Emergency, control.Set)
     }
-    made: AnyCommand = kinds[word](id=command_id, who=who(), why=why.strip(), ts_ns=time.time_ns(), **more)
+    made: AnyCommand = kinds[word](id=command_id, who=who(), why=checked_why(why), ts_ns=time.time_ns(), **more)
     return made
+
+
+def checked_why(why: str) -> str:
+    """A reason worth keeping. Raises BadInput."""
+    if not 1 <= len(why.strip()) <= LONGEST_WHY:
+        raise BadInput(f"--why must hold 1 to {LONGEST_WHY} characters: the reason, for the audit")
+    return why.strip()
 
 
 def who() -> str:

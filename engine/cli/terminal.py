@@ -1,7 +1,8 @@
 """What every command shares: where output goes, how errors end, how progress shows.
 
 Results go to stdout (with ``--json`` exactly one JSON object), everything else to stderr. Exit codes: 0 done,
-1 failed, 2 usage, 3 refused by a limit or gate, 4 not reachable, 5 timed out.
+1 failed, 2 usage, 3 refused by a limit or gate, 4 not reachable, 5 timed out. Where nobody reads the output any more
+(``trading-cli config | head``) a command ends without a word, with 1.
 """
 
 from __future__ import annotations
@@ -33,9 +34,17 @@ class Commands(typer.core.TyperGroup):
         return list(super().parse_args(ctx, args))
 
     def invoke(self, ctx: Any) -> Any:
+        try:
+            return self._explained(ctx)
+        finally:
+            sys.stdout.flush()  # here typer can still end it quietly where nobody reads; later nobody could
+
+    def _explained(self, ctx: Any) -> Any:
         as_json = bool(ctx.meta.get("keel.json"))
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
         except KeelError as error:
             fail(str(error), error.exit_code, as_json)
         except TimeoutError as error:

@@ -17,16 +17,19 @@ from engine.contracts import reasons
 from engine.contracts.errors import BadInput, Retryable
 from engine.contracts.records import LIMIT, NO_INSTRUMENT, OPERATOR, PARAMETER, RECORD
 from engine.core.limits import BOUNDS, SCALE, USD
+from engine.core.orders import TRADING_STATES
 from engine.core.state import Core
 from engine.core.strategies.table import STRATEGIES
 from engine.store.control import AnyCommand, CommandInbox, Emergency, Pause, Reduce, Resume, Set
+from engine.store.coreview import in_force
 
 RETRY_S: Final = 1.0
-WORDS: Final[dict[type[Any], int]] = {
-    Pause: reasons.OPERATOR_PAUSE,
-    Reduce: reasons.OPERATOR_REDUCE,
-    Resume: reasons.OPERATOR_RESUME,
-    Emergency: reasons.OPERATOR_EMERGENCY,
+# the word, its reason in the journal, and what is answered
+WORDS: Final[dict[type[Any], tuple[int, str]]] = {
+    Pause: (reasons.OPERATOR_PAUSE, "paused: no entries until resumed; stops and exits go on"),
+    Reduce: (reasons.OPERATOR_REDUCE, "reducing: exits only until resumed"),
+    Resume: (reasons.OPERATOR_RESUME, "resumed: entries are allowed again"),
+    Emergency: (reasons.OPERATOR_EMERGENCY, "emergency: entries are being cancelled, positions closed, nothing opens"),
 }
 
 
@@ -36,7 +39,7 @@ def event_of(command: AnyCommand, now_ns: int, core: Core) -> np.ndarray[Any, An
     event = np.zeros(1, RECORD)
     event["ts_ns"], event["instrument"] = now_ns, NO_INSTRUMENT
     if not isinstance(command, Set):
-        event["kind"], event["reason"] = OPERATOR, WORDS[type(command)]
+        event["kind"], event["reason"] = OPERATOR, WORDS[type(command)][0]
         return event
     section, _, name = command.key.rpartition(".")
     if section == "limits":
@@ -61,6 +64,8 @@ def _parameter(event: np.ndarray[Any, Any], strategy: str, name: str, value: flo
     if row is None:
         known = ", ".join(f"strategies.{row.name}" for row in STRATEGIES)
         raise BadInput(f"{strategy}.{name} is neither a limit nor a parameter; known: limits, {known}")
+    if not core.state.enabled[row.number]:
+        raise BadInput(f"{strategy} does not run in this engine; put [strategies.{strategy}] into keel.toml")
     names = [param.name for param in row.params]
     first = int(core.state.param_start[row.number])
     in_force = dict(zip(names, core.state.params[first : first + len(names)].tolist(), strict=True))
@@ -70,14 +75,14 @@ def _parameter(event: np.ndarray[Any, Any], strategy: str, name: str, value: flo
 
 
 class People:
-    """Carries out what comes over the control channel. `carry_out` takes one event and returns what to answer."""
+    """Carries out what comes over the control channel: `carry_out` journals one event and takes it into `core`."""
 
     def __init__(
         self,
         client: redis.asyncio.Redis,
         run: str,
         core: Core,
-        carry_out: Callable[[np.ndarray[Any, Any]], str],
+        carry_out: Callable[[np.ndarray[Any, Any]], None],
         clock_ns: Callable[[], int],
     ) -> None:
         self._core = core
@@ -91,13 +96,21 @@ class People:
         while me is None or not me.cancelling():  # redis-py loses a cancellation that meets a reply
             try:
                 for delivery in await self._inbox.receive():
-                    accepted, answer = self._judge(delivery.command)
-                    await self._inbox.acknowledge(delivery, accepted, answer)
+                    await self._inbox.acknowledge(delivery, *self._judge(delivery.command))
             except Retryable:
                 await asyncio.sleep(RETRY_S)
 
-    def _judge(self, command: AnyCommand) -> tuple[bool, str]:
+    def _judge(self, command: AnyCommand) -> tuple[bool, str, float | None, float | None]:
+        """Accepted or not, what to say, and of a `set` the values in force before and after."""
         try:
-            return True, self._carry_out(event_of(command, self._clock_ns(), self._core))
+            event = event_of(command, self._clock_ns(), self._core)
         except BadInput as error:
-            return False, str(error)
+            return False, str(error), None, None
+        if not isinstance(command, Set):
+            self._carry_out(event)
+            state = TRADING_STATES[int(self._core.state.head[0].trading_state)]
+            return True, f"{WORDS[type(command)][1]}; the engine is {state} now", None, None
+        before = in_force(self._core)[command.key].value
+        self._carry_out(event)
+        after = in_force(self._core)[command.key].value
+        return True, f"{command.key}: {before:.10g} -> {after:.10g}, in force from now on", before, after

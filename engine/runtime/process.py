@@ -8,14 +8,8 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from engine.contracts import reasons
 from engine.contracts.errors import Fatal
-from engine.contracts.records import LIMIT, OPERATOR, PARAMETER
-from engine.core.orders import TRADING_STATES
 from engine.runtime.people import People
 from engine.runtime.service import LivePlan, Service, start
 from engine.store.liveview import LiveWriter
@@ -81,9 +75,7 @@ async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator
         return
     client, ears = live_redis.asynchronous(), live_redis.asynchronous()
     view = LiveWriter(client, service.manifest.run_id)
-    people = People(
-        ears, service.manifest.run_id, service.core, lambda event: carry_out(service, event), service.engine.now_ns
-    )
+    people = People(ears, service.manifest.run_id, service.core, service.engine.inject, service.engine.now_ns)
     service.keep("engine", "the live view", view.write_on)
     service.keep("engine", "the look at itself", lambda: service.showing.show_on(service.engine, view))
     service.keep("engine", "the control channel", people.listen)
@@ -94,17 +86,6 @@ async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator
     finally:
         await client.aclose()
         await ears.aclose()
-
-
-def carry_out(service: Service, event: np.ndarray[Any, Any]) -> str:
-    """Journal and apply what a person said; returns the answer. The audit takes it from the journal."""
-    service.engine.inject(event)
-    state = TRADING_STATES[int(service.core.state.head[0].trading_state)]
-    kind, said = int(event["kind"][0]), int(event["reason"][0])
-    if kind in (LIMIT, PARAMETER):
-        return "changed; in force from now on"
-    assert kind == OPERATOR
-    return f"{reasons.name(said).removeprefix('OPERATOR_').lower()}: the engine is {state} now"
 
 
 class _undisturbed:

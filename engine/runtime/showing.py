@@ -38,6 +38,7 @@ class Showing:
         self._told: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
         self.notices: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
         self._last = (time.monotonic(), 0)
+        self._in_force: tuple[LiveWriter | None, bytes] = (None, b"")
         self.counts: dict[str, int] = {"orders": 0, "fills": 0, "refusals": 0, "rejects": 0}
         self.refusals: dict[str, int] = {}
 
@@ -72,6 +73,10 @@ class Showing:
         view.put("orders", cells(coreview.orders(engine.core)))
         view.put("equity", cells({ACCOUNT: coreview.account(engine.core), ENGINE: self._about(engine)}))
         view.put("feeds", cells(self.feeds()))
+        seen = (view, engine.core.state.limits.tobytes() + engine.core.state.params.tobytes())
+        if seen != self._in_force:
+            self._in_force = seen
+            view.put("in_force", cells(coreview.in_force(engine.core)))
 
     def feeds(self) -> dict[str, FeedRow]:
         """Every stream of every venue."""
@@ -107,7 +112,7 @@ class Showing:
             mode=self._mode, started_ns=self._started_ns, strategies=self._strategies, events=events,
             events_per_s=round((events - before) / max(now - then, 1e-3), 1), queue=engine.lanes.waiting,
             conflated=sum(engine.lanes.conflated.values()), orders=self.counts["orders"],
-            tick_to_order_us_p50=ticks[0], tick_to_order_us_p99=ticks[1], step_us_p50=None, step_us_p99=None,
+            tick_to_order_us_p50=ticks[0], tick_to_order_us_p99=ticks[1],
             journal_ok=not engine.journal_fault, notes=engine.journal_fault,
         )  # fmt: skip
 

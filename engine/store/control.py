@@ -71,11 +71,13 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a command; `message` says why not."""
+    """What became of a command; `message` says what, or why not. Of a `set`: the values in force before and after."""
 
     id: str
     accepted: bool
     message: str = ""
+    before: float | None = None
+    after: float | None = None
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -154,11 +156,19 @@ class CommandInbox:
                 raise Retryable(f"the control channel is not reachable ({type(error).__name__})") from None
         return deliveries
 
-    async def acknowledge(self, delivery: Delivery, accepted: bool, message: str = "") -> None:
+    async def acknowledge(
+        self,
+        delivery: Delivery,
+        accepted: bool,
+        message: str = "",
+        before: float | None = None,
+        after: float | None = None,
+    ) -> None:
         """Answer a command after it was journalled. Raises Retryable when Redis is not reachable: call again, or
         let it be delivered again after the next start."""
+        answer = Answer(id=delivery.command.id, accepted=accepted, message=message, before=before, after=after)
         try:
-            await self._answer(delivery.entry, Answer(id=delivery.command.id, accepted=accepted, message=message))
+            await self._answer(delivery.entry, answer)
         except (redis.RedisError, OSError) as error:
             raise Retryable(f"the control channel is not reachable ({type(error).__name__})") from None
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from engine.contracts import reasons, records
 from engine.core import life
-from engine.core.limits import SCALE
+from engine.core.limits import BOUNDS, SCALE
 from engine.core.orders import POOL, TRADING_STATES
 from engine.core.state import Core
-from engine.core.strategies.table import NAMES
-from engine.store.viewrows import AccountRow, DecisionRow, FillRow, OrderRow, PositionRow, RefusalRow
+from engine.core.strategies.table import NAMES, STRATEGIES
+from engine.store.viewrows import AccountRow, DecisionRow, FillRow, OrderRow, PositionRow, RefusalRow, SettingRow
 
 USD: Final = 1e8
 SIDES: Final = {1: "buy", -1: "sell", 0: ""}
@@ -62,6 +62,24 @@ def account(core: Core) -> AccountRow:
         drawdown_limit_pct=int(limits.drawdown_pct) / SCALE, positions=int(head.open_positions),
         violations=int(head.violations),
     )  # fmt: skip
+
+
+def in_force(core: Core) -> dict[str, SettingRow]:
+    """Every limit and every parameter of a running strategy, by its dotted key."""
+    found = limits_of(core.state.limits)
+    for row in STRATEGIES:
+        if core.state.enabled[row.number]:
+            first = int(core.state.param_start[row.number])
+            values = core.state.params[first : first + len(row.params)].tolist()
+            found |= {f"strategies.{row.name}.{p.name}": value for p, value in zip(row.params, values, strict=True)}
+    return {key: SettingRow(value=value) for key, value in found.items()}
+
+
+def limits_of(record: np.ndarray[Any, Any]) -> dict[str, float]:
+    """The values in one `LIMITS` record, by dotted key."""
+    words = record.view(np.dtype("<i8")).tolist()
+    scales = [USD if name.endswith("_usd") else float(SCALE) for name in BOUNDS]
+    return {f"limits.{name}": word / scale for name, word, scale in zip(BOUNDS, words, scales, strict=True)}
 
 
 def decision(core: Core, command: Any) -> DecisionRow:

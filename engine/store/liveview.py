@@ -3,6 +3,7 @@
 | key                                                    | kind      | written                                   |
 |--------------------------------------------------------|-----------|-------------------------------------------|
 | ``keel:live:{run}:positions`` orders equity feeds      | hash      | as a whole: name -> row (JSON object)     |
+| ``keel:live:{run}:in_force``                           | hash      | the same, when a value changed            |
 | ``keel:live:{run}:decisions`` refusals fills notices   | stream    | the last 1,000 rows                       |
 | ``keel:live:{run}:heartbeat``                          | string    | every second; gone 5 s after the last one |
 | ``keel:live:runs``                                     | sorted set| run -> when it was last heard of (ms)     |
@@ -29,7 +30,7 @@ from engine.contracts.errors import BadData, BadInput, Retryable
 
 Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
-Table = Literal["positions", "orders", "equity", "feeds"]
+Table = Literal["positions", "orders", "equity", "feeds", "in_force"]
 Stream = Literal["decisions", "refusals", "fills", "notices"]
 TABLES: Final[tuple[Table, ...]] = get_args(Table)
 STREAMS: Final[tuple[Stream, ...]] = get_args(Stream)
@@ -69,6 +70,7 @@ class LiveView(msgspec.Struct, frozen=True, kw_only=True):
     orders: dict[str, dict[str, Cell]]
     equity: dict[str, dict[str, Cell]]
     feeds: dict[str, dict[str, Cell]]
+    in_force: dict[str, dict[str, Cell]]
     decisions: list[dict[str, Cell]]  # oldest first, as are the next three
     refusals: list[dict[str, Cell]]
     fills: list[dict[str, Cell]]
@@ -121,8 +123,8 @@ class LiveWriter:
         return sum(map(len, self._rows.values()))
 
     def put(self, table: Table, rows: Mapping[str, Row]) -> None:
-        """The whole of a table as it is now (symbol, client order id, account or feed -> row). Hand over a mapping
-        that is not changed afterwards."""
+        """The whole of a table as it is now (symbol, client order id, account, feed or setting -> row). Hand over a
+        mapping that is not changed afterwards."""
         self._conflated += table in self._dirty
         self._latest[table] = rows
         self._dirty.add(table)

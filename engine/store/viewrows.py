@@ -7,6 +7,7 @@
 | equity        | ``account``      | AccountRow  | `coreview.account`                                |
 | equity        | ``engine``       | EngineRow   | the runtime, about itself                         |
 | feeds         | ``venue:stream`` | FeedRow     | the runtime, from the venues' health              |
+| in_force      | the dotted key   | SettingRow  | `coreview.in_force`                               |
 | decisions     |                  | DecisionRow | `coreview.decision` of PLACE, CANCEL              |
 | refusals      |                  | RefusalRow  | `coreview.refusal` of REFUSED, ORDER_REJECT       |
 | fills         |                  | FillRow     | `coreview.fill` of FILL                           |
@@ -115,15 +116,12 @@ class EngineRow(ViewRow, frozen=True, kw_only=True):
     orders: int
     tick_to_order_us_p50: float | None
     tick_to_order_us_p99: float | None
-    step_us_p50: float | None
-    step_us_p99: float | None
     journal_ok: bool
     notes: str = ""
 
 
 class FeedRow(ViewRow, frozen=True, kw_only=True):
-    """One stream of a venue. `data_ns`: wall time of its last data, 0 before the first; pings do not count.
-    `clock_offset_ms`: venue's clock less ours."""
+    """One stream of a venue. `data_ns`: wall time of its last data, 0 before the first; pings do not count."""
 
     venue: str
     stream: str
@@ -133,7 +131,12 @@ class FeedRow(ViewRow, frozen=True, kw_only=True):
     reconnects: int
     gaps: int
     undecodable: int
-    clock_offset_ms: float | None = None
+
+
+class SettingRow(ViewRow, frozen=True, kw_only=True):
+    """A limit or a parameter of a running strategy, in the unit of its setting."""
+
+    value: float
 
 
 class DecisionRow(ViewRow, frozen=True, kw_only=True):

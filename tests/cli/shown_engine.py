@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from engine.contracts import reasons
 from engine.contracts.instruments import Instrument
-from engine.contracts.records import OPERATOR
+from engine.contracts.records import LIMIT, OPERATOR, PARAMETER
 from engine.core.limits import Limits
-from engine.core.state import new_core
+from engine.core.orders import TRADING_STATES
+from engine.core.state import Core, new_core
 from engine.runtime.people import People
+from engine.store import coreview
 from engine.store.liveview import LiveWriter
 from engine.store.redis_server import LiveRedis, connect_redis
 from engine.store.running import clear_running, write_running
@@ -59,10 +61,20 @@ def account(state: str) -> AccountRow:
     )  # fmt: skip
 
 
-def fill_view(view: LiveWriter, state: str) -> None:
+def take(core: Core, event: Any) -> None:
+    """What the compiled core does with a word, as far as people see it."""
+    if event["kind"] == OPERATOR:
+        core.state.head[0].trading_state = TRADING_STATES.index(STATES[int(event["reason"])])
+    elif event["kind"] == LIMIT:
+        core.state.limit_words[event["index"]] = event["amount_e8"]
+    elif event["kind"] == PARAMETER:
+        core.state.params[core.state.param_start[event["reason"]] + event["index"]] = event["value_e9"] / 1e9
+
+
+def fill_view(view: LiveWriter, core: Core) -> None:
     engine = EngineRow(
         mode="paper", started_ns=NOW_NS, strategies="momentum", events=12_345, events_per_s=250.0, queue=3, conflated=2,
-        orders=4, tick_to_order_us_p50=88.0, tick_to_order_us_p99=410.0, step_us_p50=None, step_us_p99=None,
+        orders=4, tick_to_order_us_p50=88.0, tick_to_order_us_p99=410.0,
         journal_ok=True,
     )  # fmt: skip
     position = PositionRow(
@@ -79,6 +91,8 @@ def fill_view(view: LiveWriter, state: str) -> None:
         venue="sandbox", stream="quotes", connected=True, data_ns=NOW_NS, messages=999, reconnects=1, gaps=0,
         undecodable=0,
     )  # fmt: skip
+    state = TRADING_STATES[int(core.state.head[0].trading_state)]
+    view.put("in_force", cells(coreview.in_force(core)))
     view.put("equity", cells({ACCOUNT: account(state), ENGINE: engine}))
     view.put("positions", cells({position.instrument: position}))
     view.put("orders", cells({"7": order}))
@@ -108,21 +122,20 @@ async def run(live: LiveRedis, manner: str) -> None:
     client, ears = live.asynchronous(), live.asynchronous()
     view = LiveWriter(client, RUN)
 
-    def carry_out(event: Any) -> str:
-        if int(event["kind"][0]) != OPERATOR:
-            return "changed; in force from now on"
-        state = STATES[int(event["reason"][0])]
-        fill_view(view, state)
-        return f"the engine is {state} now"
+    core = new_core([TRADED], Limits(), 1000.0, {"momentum": {}}, (60, 180, 720))
+
+    def carry_out(event: Any) -> None:
+        take(core, event[0])
+        if manner != "hidden":
+            fill_view(view, core)
 
     tasks = []
     if manner != "hidden":
-        fill_view(view, "ACTIVE")
+        fill_view(view, core)
         fill_streams(view)
         await view.flush()
         tasks.append(asyncio.create_task(view.write_on()))
     if manner != "mute":
-        core = new_core([TRADED], Limits(), 1000.0, {"momentum": {}}, (60, 180, 720))
         tasks.append(asyncio.create_task(People(ears, RUN, core, carry_out, time.time_ns).listen()))
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

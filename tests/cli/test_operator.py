@@ -100,15 +100,17 @@ def test_status_as_json_is_one_object_with_every_row(home: Path) -> None:
     assert found["engine"]["tick_to_order_us_p99"] == 410.0
 
 
-@pytest.mark.parametrize(("word", "options", "state"), [
-    ("pause", [], "REDUCING"), ("resume", ["--yes"], "ACTIVE"), ("reduce", [], "REDUCING"), ("emergency", [], "HALTED"),
+@pytest.mark.parametrize(("word", "options", "state", "said"), [
+    ("pause", [], "REDUCING", "paused: no entries"), ("resume", ["--yes"], "ACTIVE", "resumed: entries are allowed"),
+    ("reduce", [], "REDUCING", "reducing: exits only"), ("emergency", [], "HALTED", "emergency: entries are being"),
 ])  # fmt: skip
 def test_a_word_reaches_the_engine_and_its_answer_comes_back(
-    home: Path, word: str, options: list[str], state: str
+    home: Path, word: str, options: list[str], state: str, said: str
 ) -> None:
     done = call(home, word, "--why", "a test", *options, "--json")
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
+    assert answer["message"].startswith(said)
     assert (answer["command"], answer["accepted"], answer["run"]) == (word, True, RUN)
     assert state in answer["message"]
     assert answer["audited"] is False and "not in the audit" in done.stderr
@@ -130,7 +132,9 @@ def test_a_reason_must_be_given(home: Path, word: str) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--detach"]], ids=["foreground", "detached"])
-def test_a_second_start_in_a_home_is_refused_at_once_and_leaves_everything_alone(home: Path, options: list[str]) -> None:
+def test_a_second_start_in_a_home_is_refused_at_once_and_leaves_everything_alone(
+    home: Path, options: list[str]
+) -> None:
     (home / "engine.log").write_text("what the running engine says\n")
     before = sorted(home.iterdir())
     done = call(home, "up", *options)
