@@ -46,7 +46,7 @@ async def opened(sandbox: Stand, endpoints: Endpoints, secret: str = "") -> Asyn
     try:
         yield venue
     finally:
-        await venue.account.close()  # type: ignore[attr-defined]
+        await venue.close()
         await client.aclose()
 
 

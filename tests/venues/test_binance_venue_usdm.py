@@ -158,7 +158,7 @@ async def test_the_account_is_checked(sandbox: UsdmStand) -> None:
         sandbox.call("POST", "/fapi/v1/positionSide/dual", account=2, dualSidePosition="true")
         with pytest.raises(Refused, match="one-way"):
             await rig.venue.account.check()
-        await rig.venue.account.close()
+        await rig.venue.close()
 
 
 async def test_without_an_order_socket_cancels_and_exits_go_over_http(sandbox: UsdmStand) -> None:

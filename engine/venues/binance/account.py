@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -111,12 +111,12 @@ class BinanceAccount:
             if number is None:
                 link.say("foreign", f"an order of {order.symbol}, which is not traded here, is open")
             else:
-                found.append(self._order(number, order))
+                found.append(self._open(number, order, "orders"))
         if link.dialect.open_algo_orders is not None:
             for algo in await self._get(link.dialect.open_algo_orders, list[AlgoState]):
                 number = link.by_symbol.get(algo.symbol)
                 if number is not None:
-                    found.append(self._algo(number, algo))
+                    found.append(self._open(number, algo, "algo"))
                     if found[-1].client_id is not None:
                         link.note_book(found[-1].client_id, True)
         return found
@@ -133,13 +133,9 @@ class BinanceAccount:
     async def fills_since(self, since_ns: int) -> int:
         return await self._execution.queries.fills_since(since_ns)
 
-    async def close(self) -> None:
-        """Close the HTTP connections of a venue that does not run."""
-        await self._link.rest.close()
-
     # --- shapes -----------------------------------------------------------------------------------------
 
-    def _order(self, number: int, order: OrderState) -> OpenOrder:
+    def _open(self, number: int, order: OrderState | AlgoState, book: Literal["orders", "algo"]) -> OpenOrder:
         market = Market(number, self._link.mine[number])
         try:
             return OpenOrder(
@@ -147,32 +143,13 @@ class BinanceAccount:
                 client_id=self._link.client_ids.decode(order.clientOrderId),
                 client_text=order.clientOrderId,
                 venue_order_id=str(order.orderId),
-                book="orders",
+                book=book,
                 side=BUY if order.side == "BUY" else SELL,
                 order_type=order.type,
                 qty_lots=market.sizes[order.origQty],
                 filled_lots=market.sizes[order.executedQty],
                 price_ticks=market.prices.or_zero(order.price),
                 trigger_ticks=market.prices.or_zero(order.stopPrice),
-            )
-        except Undecodable as error:
-            raise Retryable(str(error)) from None
-
-    def _algo(self, number: int, algo: AlgoState) -> OpenOrder:
-        market = Market(number, self._link.mine[number])
-        try:
-            return OpenOrder(
-                instrument=number,
-                client_id=self._link.client_ids.decode(algo.clientAlgoId),
-                client_text=algo.clientAlgoId,
-                venue_order_id=str(algo.algoId),
-                book="algo",
-                side=BUY if algo.side == "BUY" else SELL,
-                order_type=algo.orderType,
-                qty_lots=market.sizes[algo.quantity],
-                filled_lots=0,
-                price_ticks=market.prices.or_zero(algo.price),
-                trigger_ticks=market.prices.or_zero(algo.triggerPrice),
             )
         except Undecodable as error:
             raise Retryable(str(error)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -77,19 +77,22 @@ class OrderState(msgspec.Struct):
 
 class AlgoState(msgspec.Struct):
     """`{"symbol":"BTCUSDT","algoId":1,"clientAlgoId":"keel-7","orderType":"STOP_MARKET","side":"SELL","quantity":"1",
-    "algoStatus":"NEW","triggerPrice":"750.0","price":"0","actualOrderId":"","updateTime":1}`"""
+    "algoStatus":"NEW","triggerPrice":"750.0","price":"0","actualOrderId":"","updateTime":1}`
+
+    Named here as an order's fields are."""
 
     symbol: str
-    algoId: int
-    clientAlgoId: str
-    orderType: str
+    orderId: int = msgspec.field(name="algoId")
+    clientOrderId: str = msgspec.field(name="clientAlgoId")
+    origQty: str = msgspec.field(name="quantity")
+    status: str = msgspec.field(name="algoStatus")
+    type: str = msgspec.field(name="orderType")
     side: str
-    quantity: str
-    algoStatus: str
     updateTime: int
-    triggerPrice: str = "0"
+    stopPrice: str = msgspec.field(name="triggerPrice", default="0")
     price: str = "0"
     actualOrderId: str | int | None = None
+    executedQty: ClassVar[str] = "0"  # what it became when it triggered is filled, not it
 
 
 class OwnTrade(msgspec.Struct):
@@ -217,13 +220,13 @@ class Queries:
 
     def _tell_algo(self, number: int, client_id: int, algo: AlgoState, is_child_known: bool) -> None:
         market = self._markets[number]
-        kind = STATES.get(algo.algoStatus)
+        kind = STATES.get(algo.status)
         if kind is None:
-            raise Retryable(f"{market.symbol}: stop {client_id} has the unknown state {algo.algoStatus}")
+            raise Retryable(f"{market.symbol}: stop {client_id} has the unknown state {algo.status}")
         if is_child_known:
             kind = ORDER_TRIGGERED
         side, prices = BUY if algo.side == "BUY" else SELL, market.prices
-        words = prices.or_zero(algo.price), market.lots[algo.quantity], prices.or_zero(algo.triggerPrice), algo.algoId
+        words = prices.or_zero(algo.price), market.lots[algo.origQty], prices.or_zero(algo.stopPrice), algo.orderId
         code = reasons.VENUE_REFUSED if kind == ORDER_REJECT else 0
         self._teller.put(kind, number, time_ns(algo.updateTime), side, 0, code, client_id, *words)
 
