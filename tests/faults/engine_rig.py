@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,13 +17,11 @@ import pyarrow as pa
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.errors import KeelError
-from engine.contracts.instruments import E8, Instrument
 from engine.core import life
 from engine.core.limits import Limits
 from engine.core.orders import TRADING_STATES
 from engine.journal import segments
 from engine.markets.writing import write_parquet
-from engine.research.replay import replay
 from engine.runtime import inflight
 from engine.runtime.service import LivePlan, Service, start
 from engine.store.redis_server import connect_redis
@@ -39,7 +36,7 @@ from engine.venues.signing import Secret
 sys.path.append(str(Path(__file__).parents[1] / "sandbox"))
 from running_sandbox import Running  # noqa: E402
 
-__all__ = ["CASH", "EAGER", "STOP_S", "Floor", "Trading", "agree", "coinbase", "spot", "trading", "usdm"]
+__all__ = ["CASH", "EAGER", "STOP_S", "Floor", "Trading", "coinbase", "spot", "trading", "usdm"]
 
 CASH: Final = 1_000.0
 SYMBOLS: Final = tuple(
@@ -363,47 +360,3 @@ async def trading(
         await running.settle()
     finally:
         await running.stop()
-
-
-async def agree(running: Trading) -> None:
-    """What the journal says is what the venue's own books say, to the last unit; each order and fill there is ours
-    exactly once; the journal replays to the same bytes. The engine has been stopped."""
-    entries = running.records()
-    records = entries["record"]
-    core = running.core.state
-    for k, one in enumerate(running.core.instruments):
-        await _agree_fills(running, k, one, records[records["instrument"] == k])
-    account = await running.ask("/api/v3/account")
-    held = {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in account["balances"]}
-    for index, asset in enumerate(running.core.assets):
-        assert held.get(asset, Decimal(0)) * E8 == int(core.balances[index]), (asset, held, core.balances)
-    assert core.head[0].cash_e8 == held["USDT"] * E8
-    replayed = replay(running.service.run_dir)
-    assert replayed.ok, replayed.first_difference
-
-
-async def _agree_fills(running: Trading, number: int, one: Instrument, mine: Any) -> None:
-    symbol = f"{one.base}{one.quote}"
-    orders = {row["orderId"]: row for row in await running.ask("/api/v3/allOrders", symbol=symbol)}
-    prefix = f"t{running.account}-"
-    ours = {k: row for k, row in orders.items() if row["clientOrderId"].startswith(prefix)}
-    sent = [int(x) for x in mine["client_id"][mine["kind"] == r.PLACE]]
-    at_venue = [int(row["clientOrderId"].removeprefix(prefix)) for row in ours.values()]
-    assert len(set(sent)) == len(sent) and len(set(at_venue)) == len(at_venue) and set(at_venue) <= set(sent)
-    trades = [row for row in await running.ask("/api/v3/myTrades", symbol=symbol) if row["orderId"] in ours]
-    fills = mine[mine["kind"] == r.FILL]
-    theirs = sorted(
-        (row["id"], int(Decimal(row["price"]) / one.tick_size), int(Decimal(row["qty"]) / one.lot_size),
-         int(Decimal(row["commission"]) * E8), 1 if row["isBuyer"] else -1)
-        for row in trades
-    )  # fmt: skip
-    told = sorted(
-        zip(*(fills[name].tolist() for name in ("trade_id", "price_ticks", "qty_lots", "fee_e8", "side")), strict=True)
-    )
-    assert told == theirs
-    working = sorted(int(o["client_id"]) for o in running.working(symbol=one.symbol))
-    open_there = sorted(
-        int(row["clientOrderId"].removeprefix(prefix))
-        for row in await running.ask("/api/v3/openOrders", symbol=symbol) if row["clientOrderId"].startswith(prefix)
-    )  # fmt: skip
-    assert working == open_there

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_rig import STOP_S, Floor, Trading, agree, trading
+from engine_rig import EAGER, STOP_S, Floor, trading
+from venue_books import agree
 
 from engine.contracts import records as r
 
@@ -27,12 +28,6 @@ def floor(whole_floor: Floor) -> Iterator[Floor]:
     whole_floor.calm()
 
 
-def kinds(running: Trading, client_id: int) -> list[str]:
-    """What the journal holds about an order, in order."""
-    records = running.records()["record"]
-    return [r.KINDS[int(one["kind"])].name for one in records if one["client_id"] == client_id and one["kind"] < 64]
-
-
 async def test_a1_a_lost_reply(floor: Floor, tmp_path: Path) -> None:
     async with trading(floor, tmp_path, 1) as running:
         floor.fault("A1")
@@ -40,6 +35,7 @@ async def test_a1_a_lost_reply(floor: Floor, tmp_path: Path) -> None:
         await running.guarded()
         await running.close()
         assert any("connecting again" in text for text in running.told("lost"))
+    assert floor.exchange.faults.armed == [], "it happened"
     await agree(running)
 
 
@@ -49,6 +45,7 @@ async def test_a2_accepted_after_the_timeout(floor: Floor, tmp_path: Path) -> No
         await running.enter()
         await running.guarded()
         await running.close()
+    assert floor.exchange.faults.armed == [], "it happened"
     await agree(running)
 
 
@@ -58,6 +55,7 @@ async def test_a3_a_fill_told_twice(floor: Floor, tmp_path: Path) -> None:
         await running.enter()
         await running.guarded()
         await running.close()
+    assert floor.exchange.faults.armed == [], "it happened"
     await agree(running)
 
 
@@ -86,14 +84,22 @@ async def test_a5_partial_fills_out_of_order(floor: Floor, tmp_path: Path) -> No
 
 
 async def test_a6_a_fill_wins_against_its_cancel(floor: Floor, tmp_path: Path) -> None:
-    """The exit's cancel of the stop is overtaken by the stop's fill: the exit must not sell again."""
-    async with trading(floor, tmp_path, 6) as running:
-        await running.enter()
-        await running.until(running.has_stop, STOP_S)
+    """A resting entry's patience is over, its cancel is overtaken by its fill: nothing is bought again."""
+    patient = {"crossover": EAGER["crossover"] | {"entry_patience_s": 1}}
+    async with trading(floor, tmp_path, 6, plan={"strategies": patient}) as running:
+        await running.move(1.001)
+        await running.until(lambda: running.working(r.ROLE_ENTRY))
         floor.fault("A6")
+        position = running.position()
+        await running.until(lambda: position.qty_lots != 0)
+        await running.guarded()
+        await running.until(lambda: not running.working(r.ROLE_ENTRY))
         await running.close()
+    assert floor.exchange.faults.armed == [], "it happened"
+    records = running.records()["record"]
+    entries = records["client_id"][(records["kind"] == r.PLACE) & (records["role"] == r.ROLE_ENTRY)]
+    assert len(entries) == 1
     await agree(running)
-    assert running.position().qty_lots == 0
 
 
 async def test_a7_503_on_the_stop(floor: Floor, tmp_path: Path) -> None:
@@ -104,6 +110,7 @@ async def test_a7_503_on_the_stop(floor: Floor, tmp_path: Path) -> None:
         await running.until(lambda: running.has_stop() or position.qty_lots == 0, STOP_S + 1.0)
         if position.qty_lots:
             await running.close()
+    assert floor.exchange.faults.armed == [], "it happened"
     await agree(running)
 
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from engine_rig import Floor, agree, trading
+from engine_rig import Floor, trading
+from venue_books import agree
 
 from engine.contracts import reasons
 from engine.contracts import records as r

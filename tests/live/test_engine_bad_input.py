@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
-from engine_rig import Floor, agree, spot, trading  # noqa: E402
+from engine_rig import Floor, spot, trading  # noqa: E402
+from venue_books import agree  # noqa: E402
 from venue_wire import Wire, frame  # noqa: E402
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")

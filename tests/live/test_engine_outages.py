@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "faults"))
-from engine_rig import Floor, agree, spot, trading  # noqa: E402
+from engine_rig import Floor, spot, trading  # noqa: E402
+from venue_books import agree  # noqa: E402
 from venue_wire import Wire  # noqa: E402
 
 from engine.contracts import records as r  # noqa: E402

@@ -39,8 +39,8 @@ def floor(whole_floor: Floor) -> Iterator[Floor]:
 
 
 async def warm(running: Trading, *symbols: str) -> None:
-    """Three falling bars: what the strategy must have seen where no candles of a second are to be had."""
-    for _ in range(4):
+    """Two falling bars: what the strategy must have seen where no candles of a second are to be had."""
+    for _ in range(2):
         for symbol in symbols:
             await running.quote(round(running.floor.mid[symbol] * 0.9995, 2), symbol)
         await asyncio.sleep(1.003 - time.time() % 1.0)
