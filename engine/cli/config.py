@@ -89,6 +89,7 @@ def change(
     Example: trading-cli config set limits.trade_loss_usd 5 --why "smaller while I learn"
     """
     from engine import settings
+    from engine.cli.control import checked_why
 
     in_force = settings.load()
     rows = flat(in_force)
@@ -96,8 +97,7 @@ def change(
     number = _number(key, value)
     run, values = in_engine(in_force)
     _judge(key, number, values)
-    if not 1 <= len(why.strip()) <= 500:
-        raise BadInput("--why must hold 1 to 500 characters: the reason, for the audit")
+    checked_why(why)
     if run is not None:
         from engine.cli.control import send
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 16_384  # bytes of stdin; an RSA key of 4096 bits has 3,300
 KEY_NAMES: Final = ("key", "apiKey", "api_key", "name")  # `name`, `privateKey`: the file Coinbase lets one download
+BINANCE_LENGTH: Final = 64  # of an API key, and of the secret of an HMAC one
 SECRET_NAMES: Final = ("secret", "privateKey", "private_key", "api_secret")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Your name for the key, as in [venues.X] key.")]
 
@@ -264,8 +265,17 @@ def _fault(exchange: str, parts: Parts) -> str:
             return "the API key is empty or has blanks in it; copy it again from the exchange's page"
         elif exchange in NATIVE:
             binance_signer(Secret(secret), "the secret")
+            return _binance_fault("API key", key) or ("" if "-----" in secret else _binance_fault("secret", secret))
         elif not secret:
             return "the secret is empty; copy it again from the exchange's page"
     except BadInput as error:
         return str(error)
     return ""
+
+
+def _binance_fault(what: str, text: str) -> str:
+    """What is wrong with one of Binance's keys, whatever its network. Never raises."""
+    if len(text) == BINANCE_LENGTH and text.isalnum():
+        return ""
+    found = f"{len(text)} characters" + ("" if text.isalnum() else ", not only letters and digits")
+    return f"the {what} has {found}; Binance's have {BINANCE_LENGTH} letters and digits: copy it, and nothing else"

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -26,6 +27,7 @@ from typer.testing import CliRunner, Result
 from engine.cli import keys as keys_command
 from engine.cli.main import app
 from engine.contracts.errors import BadData, BadInput, KeelError, Refused
+from engine.sandbox.accounts import KeyKind, new_key
 from engine.store.keys import FILE, KeyFile
 from engine.store.passphrase import find_passphrase
 
@@ -234,6 +236,15 @@ def test_lines_are_taken_too_and_quotes_and_blanks_around_them_fall_off(folder: 
     assert (stored.key.get_secret_value(), stored.secret.get_secret_value()) == (API_KEY, SECRET)
 
 
+def test_the_sandboxs_keys_are_taken_and_those_of_unknown_exchanges_in_any_form(folder: Path) -> None:
+    for kind in get_args(KeyKind):
+        made = new_key(kind)
+        document = json.dumps({"key": made.api_key, "secret": made.secret})
+        done = call(folder, "add", kind.lower(), "--exchange", "binanceusdm", "--stdin", given=document)
+        assert done.exit_code == 0, done.output
+    assert call(folder, "add", "other", "--exchange", "kraken", "--stdin", given="a/b+c==\nshort\n").exit_code == 0
+
+
 def test_pem_keys_are_taken_with_escaped_line_breaks_and_as_coinbase_writes_them(folder: Path) -> None:
     name = "organizations/6cb8a7c2-1b2c-4d3e-8f90-0123456789ab/apiKeys/f0e1d2c3-b4a5-4678-9abc-def012345678"
     coinbase = pem(ec.generate_private_key(ec.SECP256R1()))
@@ -259,6 +270,9 @@ REFUSED = [
     ([], f"{LEAKED}\n-----BEGIN PRIVATE KEY-----\n{LEAKED}\n-----END PRIVATE KEY-----\n", "damaged PEM"),
     ([], f"{LEAKED}\n-----BEGIN PUBLIC KEY-----\n{LEAKED}\n-----END PUBLIC KEY-----\n", "public key"),
     ([], f"{LEAKED}\n{LEAKED} {LEAKED}\n", "blanks"),
+    ([], f"{LEAKED}\n{SECRET}\n", "the API key has 20 characters; Binance's have 64 letters and digits"),
+    (["--exchange", "binanceusdm"], f"{API_KEY}\n{LEAKED}\n", "the secret has 20 characters; Binance's have 64"),
+    ([], f"{API_KEY}\n{SECRET[:-1]}/\n", "the secret has 64 characters, not only letters and digits"),
     (["--exchange", "coinbase"], f"{LEAKED}\n{LEAKED}\n", "organizations/"),
 ]  # fmt: skip
 
