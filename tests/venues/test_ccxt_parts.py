@@ -19,12 +19,15 @@ from engine.venues.binance.client_ids import ClientIds
 from engine.venues.ccxt.board import Board
 from engine.venues.ccxt.facts import EXCHANGES
 from engine.venues.ccxt.faults import failure_of, spoken
+from engine.venues.ccxt.market import CcxtMarketData
 from engine.venues.ccxt.opening import open_ccxt
 from engine.venues.ccxt.reports import Reports, Sent, number_of
 from engine.venues.ccxt.rules import changes
+from engine.venues.ccxt.session import Session, new_client
 from engine.venues.ccxt.steps import Steps
 from engine.venues.emulated_stops import EmulatedStops, HeldStop
 from engine.venues.fills import SeenFills
+from engine.venues.signing import Secret
 from engine.venues.undecodable import Undecodable
 
 ONE = Instrument(
@@ -158,6 +161,35 @@ def test_a_fill_ahead_of_its_order_waits_for_it() -> None:
     assert not made.trade({"symbol": "BTC/USD", "id": "t", "order": "u", "side": "buy", "price": 1.0, "amount": 1e-06})
     made.order({"symbol": "BTC/USD", "id": "u", "clientOrderId": "keel1-1", "status": "open"})
     assert [int(one["kind"]) for one in ear.records] == [r.ORDER_ACK, r.FILL]
+
+
+def test_when_a_feed_is_lost_every_one_of_its_books_is_stale() -> None:
+    many = [msgspec.structs.replace(ONE, symbol=f"C{number}/USD", base=f"C{number}") for number in range(600)]
+    board, ear = Board("coinbase"), Ear()
+    session = Session("coinbase", EXCHANGES["coinbase"], new_client("coinbase", "", Secret(""), None, False), None)
+    market = CcxtMarketData(session, board, EmulatedStops(), 15.0, False)
+    market._inlet = ear
+    market._tell_lost(board.bind(many), "lost", "cut")
+    assert [int(one["instrument"]) for one in ear.records] == list(range(600))
+    assert {int(one["kind"]) for one in ear.records} == {r.FEED_STATUS}
+
+
+def test_half_a_book_is_none() -> None:
+    board, ear = Board("coinbase"), Ear()
+    session = Session("coinbase", EXCHANGES["coinbase"], new_client("coinbase", "", Secret(""), None, False), None)
+    market = CcxtMarketData(session, board, EmulatedStops(), 15.0, True)
+    market._inlet = ear
+    listing = board.bind([ONE])[0]
+
+    def put(listing: Any, told: Any) -> None:
+        for price in told:
+            market._sheet.put(r.DEPTH, 0, 1, 0, 0, 0, 0, listing.prices.exact(price), 1, 0, 0)
+
+    market._read(listing, put, ["1.00", "1.01"])
+    market._read(listing, put, ["2.00", "nonsense"])
+    market._flush()
+    assert [int(one["price_ticks"]) for one in ear.records] == [100, 101]
+    assert [one.kind for one in ear.notices] == ["undecodable"]
 
 
 def test_an_order_of_ours_that_the_venue_shows_first_can_be_cancelled_at_once() -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from typing import Any, Final
 
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.errors import KeelError, Retryable
 from engine.venues.budgets import Urgency
+from engine.venues.ccxt.backoff import BackOff
 from engine.venues.ccxt.board import Board, Listing
 from engine.venues.ccxt.faults import Failure
 from engine.venues.ccxt.reports import Reports, Sent
 from engine.venues.ccxt.session import Session
 from engine.venues.emulated_stops import EmulatedStops
 
-FIRST_WAIT_S: Final = 0.25
-LONGEST_WAIT_S: Final = 30.0
 _LOOK_BACK: Final = 100  # orders looked through where a venue cannot be asked by our id
 
 
@@ -80,7 +77,7 @@ class Inquiry:
 
     async def look_again(self, sent: Sent) -> None:
         """Ask until it is answered, and again where more was heard meanwhile."""
-        sent.is_asked_for, wait_s = True, FIRST_WAIT_S
+        sent.is_asked_for, back_off = True, BackOff()
         try:
             while sent.is_asked_for:
                 sent.has_news = False
@@ -90,8 +87,7 @@ class Inquiry:
                 except Retryable as error:
                     text = f"order {sent.client_id} could not be asked for: {error}; asking again"
                     self._reports.notice("lost", text, sent.listing.number)
-                    await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
-                    wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+                    await back_off.pause()
         except KeelError as error:
             self._reports.notice("refused", f"order {sent.client_id} cannot be asked for: {error}", sent.listing.number)
         finally:

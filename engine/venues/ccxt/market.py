@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +19,7 @@ from engine.contracts.instruments import Instrument
 from engine.contracts.records import BUY, FEED_STATUS, MARK, QUOTE, RECORD, SELL, TRADE
 from engine.venues.budgets import Urgency
 from engine.venues.candles import path_records
+from engine.venues.ccxt.backoff import BackOff
 from engine.venues.ccxt.board import Board, Listing
 from engine.venues.ccxt.faults import failure_of
 from engine.venues.ccxt.rules import read_instrument
@@ -30,8 +30,6 @@ from engine.venues.port import Inlet, Notice, NoticeKind, Records, StreamHealth
 from engine.venues.sheet import Sheet
 from engine.venues.undecodable import Undecodable
 
-FIRST_WAIT_S: Final = 0.25
-LONGEST_WAIT_S: Final = 30.0
 _UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, Undecodable)
 _ROOM: Final = 512
 _SIDES: Final = {"buy": BUY, "sell": SELL}
@@ -154,20 +152,19 @@ class CcxtMarketData:
 
     async def _learn(self, listings: list[Listing]) -> None:
         """ccxt's own list of markets, however long the exchange takes to be there."""
-        wait_s = FIRST_WAIT_S
+        back_off = BackOff()
         while True:
             try:
                 await self._session.ask("load_markets", urgency=Urgency.MARKET_DATA)
             except Retryable as error:
                 self._tell_lost(listings, "lost", f"{error}; trying again")
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
-                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+                await back_off.pause()
             else:
                 return
 
     async def _keep(self, feed: _Feed, listings: list[Listing]) -> None:
         """Stay connected until cancelled."""
-        wait_s = FIRST_WAIT_S
+        back_off = BackOff()
         while True:
             try:
                 async with asyncio.timeout(feed.mute_s):
@@ -181,7 +178,7 @@ class CcxtMarketData:
             except ccxt.BaseError as error:
                 why = f"{feed.name}: {failure_of(error, self._session.facts.codes).text}"
             else:
-                wait_s = FIRST_WAIT_S
+                back_off.reset()
                 if not feed.stands:
                     feed.stands = True
                     self._notice("connected", f"{feed.name} of {len(listings)} symbols")
@@ -192,14 +189,14 @@ class CcxtMarketData:
             feed.reconnects += 1
             self._tell_lost(listings, "lost", f"{why}; connecting again")
             await self._session.hang_up(feed.topics)
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            await back_off.pause()
 
     def _tell_lost(self, listings: list[Listing], kind: NoticeKind, why: str) -> None:
-        self._sheet.begin(self._out, time.time_ns())
-        for listing in listings[:_ROOM]:
-            self._sheet.put(FEED_STATUS, listing.number, time.time_ns(), 0, 0, reasons.STALE_DATA, 0, 0, 0, 0, 0)
-        self._flush()
+        for first in range(0, len(listings), _ROOM):
+            self._sheet.begin(self._out, time.time_ns())
+            for listing in listings[first : first + _ROOM]:
+                self._sheet.put(FEED_STATUS, listing.number, time.time_ns(), 0, 0, reasons.STALE_DATA, 0, 0, 0, 0, 0)
+            self._flush()
         self._notice(kind, why)
 
     # --- reading: only what changed since the last look ----------------------------------------------
@@ -293,9 +290,11 @@ class CcxtMarketData:
         if self._sheet.count == 0 or self._sheet.count > _ROOM - 2 * LEVELS:
             self._flush()
             self._sheet.begin(self._out, time.time_ns())
+        before = self._sheet.count
         try:
             put(listing, told)
         except _UNREADABLE as error:
+            self._sheet.count = before  # half a book is none
             self._undecodable[listing.symbol] += 1
             if self._undecodable[listing.symbol] == 1:
                 self._notice("undecodable", f"{listing.symbol}: {type(error).__name__} {error}", listing.number)

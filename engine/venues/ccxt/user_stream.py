@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from typing import Any, Final
+from typing import Any
 
 import ccxt
 
 from engine.contracts.errors import Fatal, KeelError
+from engine.venues.ccxt.backoff import BackOff
 from engine.venues.ccxt.board import Board
 from engine.venues.ccxt.faults import failure_of
 from engine.venues.ccxt.inquiry import Inquiry
@@ -17,9 +17,6 @@ from engine.venues.ccxt.reports import Reports
 from engine.venues.ccxt.session import Session
 from engine.venues.emulated_stops import EmulatedStops
 from engine.venues.port import StreamHealth
-
-FIRST_WAIT_S: Final = 0.25
-LONGEST_WAIT_S: Final = 30.0
 
 
 class UserStream:
@@ -52,7 +49,7 @@ class UserStream:
 
     async def _orders(self) -> None:
         """The user stream's orders, until cancelled."""
-        exchange, wait_s = self._session.exchange, FIRST_WAIT_S
+        exchange, back_off = self._session.exchange, BackOff()
         while True:
             try:
                 if not self._is_up.is_set():
@@ -62,15 +59,14 @@ class UserStream:
             except (ccxt.BaseError, KeelError) as error:
                 self._lost(error)
             else:
-                wait_s = FIRST_WAIT_S
+                back_off.reset()
                 self._data_ns, self._messages = time.time_ns(), self._messages + 1
                 for order in orders:
                     self._reports.order(order)
                 continue
             await self._session.hang_up("orders")
             await self._session.hang_up("user")
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.5))
-            wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+            await back_off.pause()
 
     async def _next_orders(self, exchange: Any) -> list[Any]:
         if self._is_up.is_set():
