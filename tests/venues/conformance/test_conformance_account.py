@@ -38,8 +38,6 @@ def test_a_good_key_may_trade_and_knows_its_fees(trader: Bench, subject: Subject
 
 
 def test_a_key_that_may_withdraw_is_refused(trader: Bench, subject: Subject, sandbox: Stage) -> None:
-    if subject.site != "binance_spot":
-        pytest.skip("the sandbox gives such keys on Binance spot only")
     rights = {"venue": subject.site, "account": subject.account}
     sandbox.tell("/rights", rights | {"withdraw": True})
     try:
