@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -90,16 +90,20 @@ def wanted(symbol: str) -> str:
 
 
 def read_rules(body: bytes, dialect: Dialect, venue: str) -> Iterator[tuple[str, Rules]]:
-    """Canonical symbol and rules of all that can be traded now. Raises Retryable where the answer makes no sense."""
+    """Canonical symbol and rules of all that can be traded here now; one with rules that make no sense cannot, and
+    costs the others nothing. Raises Retryable where the answer as a whole makes no sense."""
     try:
         found = msgspec.json.decode(body, type=Info).symbols
-        for one in found:
-            is_perp = one.contractType == "PERPETUAL"
-            if one.status == OPEN and is_perp == bool(dialect.algo_types):
-                rules = Rules(_instrument(one, dialect, venue), frozenset(one.orderTypes), one.cancelReplaceAllowed)
-                yield rules.instrument.symbol, rules
-    except (msgspec.MsgspecError, InvalidOperation, KeyError, BadInput) as error:
+    except msgspec.MsgspecError as error:
         raise Retryable(f"{venue}: its exchange information cannot be read: {error}") from None
+    for one in found:
+        is_perp = one.contractType == "PERPETUAL"
+        if one.status == OPEN and is_perp == bool(dialect.algo_types):
+            try:
+                instrument = _instrument(one, dialect, venue)
+            except (ArithmeticError, KeyError, BadInput):
+                continue
+            yield instrument.symbol, Rules(instrument, frozenset(one.orderTypes), one.cancelReplaceAllowed)
 
 
 def _instrument(one: Symbol, dialect: Dialect, venue: str) -> Instrument:
