@@ -26,6 +26,7 @@ Not there
   before anything fills. With DECREMENT a resting order loses its place in the queue. No TRANSFER.
 * Fees have no BNB discount; `maxNotional` binds limit orders only.
 * PERCENT_PRICE_BY_SIDE and NOTIONAL look at the mid, the price or the touch, not at a five-minute average.
-* The book has 20 levels: recorded depth where there is some, else the touch repeated. Each trade is its own aggregate.
+* The book has five levels: recorded depth where there is some, else modelled (`engine.sandbox.desk`). Each trade is
+  its own aggregate.
 * Unused parameters are not refused (-1101, -1104).
 """
