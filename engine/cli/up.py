@@ -121,7 +121,7 @@ def _detach(settings: Settings) -> None:
         )  # fmt: skip
     while process.poll() is None:
         running = read_running(settings.home)
-        if running is not None and running.run != STARTING and running.run in _said(log, begun):
+        if running is not None and running.run != STARTING and running.starter == process.pid:
             say(f"{running.mode}: {running.run} (process {running.pid}); its words are in {log}")
             return
         _wait_a_moment(process)

@@ -65,7 +65,7 @@ def _parameter(event: np.ndarray[Any, Any], strategy: str, name: str, value: flo
         known = ", ".join(f"strategies.{row.name}" for row in STRATEGIES)
         raise BadInput(f"{strategy}.{name} is neither a limit nor a parameter; known: limits, {known}")
     if not core.state.enabled[row.number]:
-        raise BadInput(f"{strategy} does not run in this engine; put [strategies.{strategy}] into keel.toml")
+        raise BadInput(f"{strategy} does not run in this engine; add it to `strategies` in [runtime] of keel.toml")
     names = [param.name for param in row.params]
     first = int(core.state.param_start[row.number])
     in_force = dict(zip(names, core.state.params[first : first + len(names)].tolist(), strict=True))

@@ -27,7 +27,8 @@ STARTING: Final = "starting"
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine. `process` is the start of its process as the system writes it, `started_ns` wall time ns UTC."""
+    """An engine. `process` is the start of its process as the system writes it, `starter` the process that started it,
+    `started_ns` wall time ns UTC."""
 
     run: str
     pid: int
@@ -35,6 +36,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     venues: tuple[str, ...]
     started_ns: int
+    starter: int = 0
 
     @property
     def is_alive(self) -> bool:
@@ -46,8 +48,9 @@ def write_running(home: Path, run: str, mode: str, venues: Sequence[str]) -> Run
     """Say that this process is the engine of `home`. Raises Refused while another living one is."""
     pid = os.getpid()
     mine = Running(
-        run=run, pid=pid, process=_process_start(pid), mode=mode, venues=tuple(venues), started_ns=time.time_ns()
-    )
+        run=run, pid=pid, process=_process_start(pid), mode=mode, venues=tuple(venues), started_ns=time.time_ns(),
+        starter=os.getppid(),
+    )  # fmt: skip
     with _locked(home):
         check_free(home)
         replace_file(home / FILE, [msgspec.json.encode(mine)])
@@ -58,8 +61,9 @@ def check_free(home: Path) -> None:
     """Raises Refused while a living engine of another process runs in `home`; writes nothing."""
     other = read_running(home)
     if other is not None and other.pid != os.getpid():
+        name = "an engine" if other.run == STARTING else f"run {other.run}"
         raise Refused(
-            f"run {other.run} (process {other.pid}, {other.mode}) already runs in {home}: "
+            f"{name} (process {other.pid}, {other.mode}) already runs in {home}: "
             "end it with trading-cli down, or set KEEL_HOME to another folder"
         )
 
