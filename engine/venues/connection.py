@@ -22,7 +22,7 @@ from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_conn
 
 from engine.contracts.errors import Retryable
 from engine.venues.port import NoticeKind, StreamHealth
-from engine.venues.undecodable import Undecodable
+from engine.venues.undecodable import Undecodable, shown
 
 FIRST_WAIT_S: Final = 0.05
 LONGEST_WAIT_S: Final = 30.0
@@ -173,7 +173,8 @@ class Connection(WSListener):
         kind = frame.msg_type
         if kind in NOT_OURS:
             if kind == WSMsgType.CLOSE:
-                self._why = f"the other side closed it: {frame.get_close_code()} {frame.get_close_reason() or ''}"
+                reason = shown(frame.get_close_reason() or "")
+                self._why = f"the other side closed it: {frame.get_close_code()} {reason}"
                 transport.send_close(frame.get_close_code())
                 transport.disconnect()
             return

@@ -207,6 +207,18 @@ async def test_malformed_messages_are_counted_and_nothing_else_is_disturbed() ->
         assert health.data_ns > 0
 
 
+async def test_what_the_other_side_says_when_it_closes_is_shown_without_control_characters() -> None:
+    async def talk(socket: web.WebSocketResponse, number: int) -> None:
+        await socket.send_str("{}")
+        await socket.close(code=4000, message=b"go \x1b[2J away")
+
+    ear = Ear()
+    async with served(talk) as url, connected(url, ear):
+        await ear.recorder.until(lambda: any(kind == "lost" for kind, *_ in ear.recorder.notices))
+    lost = next(text for kind, text, *_ in ear.recorder.notices if kind == "lost")
+    assert "closed it: 4000 go ?[2J away" in str(lost)
+
+
 async def test_pings_are_not_life_and_a_heartbeat_is() -> None:
     async def talk(socket: web.WebSocketResponse, number: int) -> None:
         await socket.send_str("{}")
