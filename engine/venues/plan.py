@@ -32,6 +32,8 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _SYMBOL: Final = re.compile(r"[A-Z0-9]+/[A-Z0-9]+(:[A-Z0-9]+)?")
 _SCHEMES: Final = ("http", "https", "ws", "wss")
 _MOST_SYMBOLS: Final = 1_000
+_URLS: Final = ("rest", "ws", "ws_api")  # what the adapter binance needs
+_MORE_URLS: Final = ("wallet",)
 
 
 class VenuePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,6 +98,14 @@ class VenuePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
                 usable = False
             if not usable or "@" in url:
                 raise BadInput(f"{at}.urls.{what} must read like https://host:port or wss://host:port, nothing secret")
+        if self.urls and self.adapter == "binance":
+            self._check_url_names(f"{at}.urls")
+
+    def _check_url_names(self, at: str) -> None:
+        for what in self.urls.keys() - {*_URLS, *_MORE_URLS}:
+            raise BadInput(f"{at}.{what} is not an address; known: {', '.join((*_URLS, *_MORE_URLS))}")
+        if missing := [what for what in _URLS if what not in self.urls]:
+            raise BadInput(f"{at} lacks {', '.join(missing)}; give {', '.join(_URLS)}, as the sandbox prints them")
 
 
 def venue_plan(name: str, table: Mapping[str, object]) -> VenuePlan:

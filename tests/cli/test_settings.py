@@ -98,6 +98,8 @@ BAD = [
     ({"venues": {"binance": {"testnet": "perhaps"}}}, "venues.binance.testnet", "bool"),
     ({"venues": {"binance": {"testnet": True, "urls": {"rest": "http://h"}}}}, "venues.binance.urls", "leave one out"),
     ({"venues": {"binance": {"urls": {"rest": "http://u:p@h"}}}}, "venues.binance.urls.rest", "nothing secret"),
+    ({"venues": {"binance": {"urls": {"rest": "http://h"}}}}, "venues.binance.urls", "lacks ws, ws_api; give rest"),
+    ({"venues": {"binance": {"urls": {"foo": "http://h"}}}}, "venues.binance.urls.foo", "known: rest, ws, ws_api"),
     ({"venues": {"binance": {"key": "a key with blanks"}}}, "venues.binance.key", "trading-cli keys add"),
     ({"venues": {"binance": {"capital_usd": 5000}}}, "venues", "more than account.capital_usd = 1000"),
     ({"runtime": {"warm_upp": 1}}, "runtime.warm_upp", "did you mean 'warm_up'"),
