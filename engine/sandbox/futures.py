@@ -27,8 +27,8 @@ from engine.contracts.instruments import Instrument
 from engine.core.limits import Limits
 from engine.core.orders import POOL
 from engine.core.state import new_core
-from engine.sandbox.accounts import KINDS, KeyKind
 from engine.sandbox.algos import AlgoDesk
+from engine.sandbox.api_keys import KINDS, KeyKind
 from engine.sandbox.clock import Clock
 from engine.sandbox.desk import happen, read_book
 from engine.sandbox.exchange import OrderRefused

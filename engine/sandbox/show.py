@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from engine.contracts import records as r
-from engine.sandbox.accounts import Key
+from engine.sandbox.api_keys import Key
 from engine.sandbox.clock import Clock
 from engine.sandbox.faults import Faults
 from engine.sandbox.tape import Tape, Trade

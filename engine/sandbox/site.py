@@ -15,7 +15,7 @@ from aiohttp import web
 
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
-from engine.sandbox.accounts import Key
+from engine.sandbox.api_keys import Key
 from engine.sandbox.clock import Clock
 from engine.sandbox.faults import Fault, Faults
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from engine.contracts.errors import BadInput
 from engine.core.memory import Flat
-from engine.sandbox.accounts import KINDS, Key, KeyKind, new_key
+from engine.sandbox.api_keys import KINDS, Key, KeyKind, new_key
+from engine.sandbox.customers import Customers, find_order
 from engine.sandbox.perp_tape import PerpTape
 from engine.sandbox.self_trade import EXPIRE_MAKER
 
@@ -280,11 +280,7 @@ class Trader:
 
     def find(self, symbol: int, order_id: int | None, client_order_id: str | None) -> PerpOrder | None:
         """An order by either id; of several with one client id an open one, else the newest."""
-        if order_id is not None:
-            order = self.orders.get(order_id)
-            return order if order is not None and order.symbol == symbol else None
-        same = [o for o in self.orders.values() if o.symbol == symbol and o.client_order_id == client_order_id]
-        return max(same, key=lambda o: (o.is_open, o.order_id), default=None)
+        return find_order(self.orders, symbol, order_id, client_order_id)
 
     def tell(self, told: Told) -> None:
         """Tell everybody who listens to this customer."""
@@ -292,30 +288,12 @@ class Trader:
             listener(told)
 
 
-class Traders:
+class Traders(Customers[Trader]):
     """All customers, found by API key."""
-
-    def __init__(self) -> None:
-        self.all: list[Trader] = []
-        self._by_key: dict[str, tuple[Trader, Key]] = {}
 
     def add(self, venue: Flat, most_leverage: list[int], kinds: Sequence[KeyKind] = KINDS) -> Trader:
         """Open an account with one key of each kind; crossed margin and one-way mode, as the exchange begins."""
         keys = tuple(new_key(kind) for kind in kinds)
         leverages = [min(START_LEVERAGE, most) for most in most_leverage]
         positions = [Position(leverage=leverage) for leverage in leverages]
-        trader = Trader(len(self.all), keys, venue, positions, leverages, [False] * len(leverages))
-        self.all.append(trader)
-        self._by_key.update({key.api_key: (trader, key) for key in keys})
-        return trader
-
-    def numbered(self, number: int) -> Trader:
-        """A customer by number. Raises BadInput."""
-        if not 0 <= number < len(self.all):
-            raise BadInput(f"account = {number}: there are accounts 0..{len(self.all) - 1}")
-        return self.all[number]
-
-    def by_key(self, api_key: str) -> tuple[Trader, Key] | None:
-        """Customer and key; None for an unknown or revoked one."""
-        found = self._by_key.get(api_key)
-        return None if found is None or found[0].is_revoked else found
+        return self.join(Trader(len(self.all), keys, venue, positions, leverages, [False] * len(leverages)))

@@ -27,7 +27,7 @@ from typer.testing import CliRunner, Result
 from engine.cli import keys as keys_command
 from engine.cli.main import app
 from engine.contracts.errors import BadData, BadInput, KeelError, Refused
-from engine.sandbox.accounts import KeyKind, new_key
+from engine.sandbox.api_keys import KeyKind, new_key
 from engine.store.keys import FILE, KeyFile
 from engine.store.passphrase import find_passphrase
 

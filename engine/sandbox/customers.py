@@ -1,0 +1,70 @@
+"""Everybody with an account at one simulated venue, and their orders by either id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic, Protocol, TypeVar
+
+from engine.contracts.errors import BadInput
+from engine.sandbox.api_keys import Key
+
+
+class Customer(Protocol):
+    """What every venue's customers have."""
+
+    keys: tuple[Key, ...]
+    is_revoked: bool
+
+
+class Numbered(Protocol):
+    """What every venue's orders have."""
+
+    @property
+    def symbol(self) -> int: ...
+
+    @property
+    def order_id(self) -> int: ...
+
+    @property
+    def client_order_id(self) -> str: ...
+
+    @property
+    def is_open(self) -> bool: ...
+
+
+C = TypeVar("C", bound=Customer)
+One = TypeVar("One", bound=Numbered)
+
+
+class Customers(Generic[C]):
+    """All customers of a venue."""
+
+    def __init__(self) -> None:
+        self.all: list[C] = []
+        self._by_key: dict[str, tuple[C, Key]] = {}
+
+    def join(self, one: C) -> C:
+        """Another customer, found by number and keys from now on."""
+        self.all.append(one)
+        self._by_key.update({key.api_key: (one, key) for key in one.keys})
+        return one
+
+    def numbered(self, number: int) -> C:
+        """A customer by number. Raises BadInput."""
+        if not 0 <= number < len(self.all):
+            raise BadInput(f"account = {number}: there are accounts 0..{len(self.all) - 1}")
+        return self.all[number]
+
+    def by_key(self, api_key: str) -> tuple[C, Key] | None:
+        """Customer and key; None for an unknown or revoked one."""
+        found = self._by_key.get(api_key)
+        return None if found is None or found[0].is_revoked else found
+
+
+def find_order(orders: Mapping[int, One], symbol: int, order_id: int | None, client_order_id: str | None) -> One | None:
+    """An order by either id; of several with one client id an open one, else the newest."""
+    if order_id is not None:
+        order = orders.get(order_id)
+        return order if order is not None and order.symbol == symbol else None
+    same = [one for one in orders.values() if one.symbol == symbol and one.client_order_id == client_order_id]
+    return max(same, key=lambda one: (one.is_open, one.order_id), default=None)
