@@ -124,17 +124,28 @@ def promised(exchange: Exchange, account: Account) -> dict[str, int]:
 STEPS = st.tuples(
     st.integers(0, len(PAIRS) - 1), st.sampled_from(["move", "move", "limit", "market", "cancel"]),
     st.sampled_from([-1, 1]), st.integers(1, 3_000), st.integers(-30, 30),
+    st.sampled_from(["GTC", "GTC", "IOC", "FOK"]),
+    st.sampled_from(["EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "DECREMENT"]),
 )  # fmt: skip
+
+
+def crossed(account: Account) -> list[tuple[int, int]]:
+    """Pairs of resting orders of an account that would trade with each other."""
+    resting = [order for order in account.working.values() if order.is_resting]
+    return [
+        (bid.order_id, ask.order_id) for bid in resting for ask in resting
+        if bid.symbol == ask.symbol and bid.side > ask.side and bid.ticks >= ask.ticks
+    ]  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(STEPS, min_size=1, max_size=60))
-def test_sums_are_exact_and_nothing_is_spent_twice(steps: list[tuple[int, str, int, int, int]]) -> None:
+def test_sums_are_exact_and_nothing_is_spent_twice(steps: list[tuple[int, str, int, int, int, str, str]]) -> None:
     exchange, account = opened()
     heard: list[Report] = []
     account.listeners.append(heard.append)
     moves = []
-    for number, (index, what, side, lots, offset) in enumerate(steps):
+    for number, (index, what, side, lots, offset, tif, stp) in enumerate(steps):
         price = PRICES[index] + offset * max(PRICES[index] // 10_000, 1)
         if what == "move":
             moves.append(quote(index, price))
@@ -145,12 +156,13 @@ def test_sums_are_exact_and_nothing_is_spent_twice(steps: list[tuple[int, str, i
             for order in list(account.working.values())[:1]:
                 exchange.cancel(account, order, "")
         else:
-            kind, ticks = ("LIMIT", price) if what == "limit" else ("MARKET", 0)
+            kind, ticks, tif = ("LIMIT", price, tif) if what == "limit" else ("MARKET", 0, "GTC")
             try:
-                exchange.place(account, Ticket(index, side, kind, "GTC", lots, ticks, 0, f"c{number}"))
+                exchange.place(account, Ticket(index, side, kind, tif, lots, ticks, 0, f"c{number}", stp=stp))
             except OrderRefused:
                 pass
         balances = exchange.balances(account)
+        assert crossed(account) == []
         assert all(free >= 0 and locked >= 0 for free, locked in balances.values())
         assert {name: free + locked for name, (free, locked) in balances.items()} == rederived(
             exchange, account, 10_000 * E8

@@ -29,11 +29,13 @@ UNIT_E8 = int(PERP.tick_lot_e8)
 
 sides = st.sampled_from([1, -1])
 lots = st.integers(20, 4000)
+tifs = st.sampled_from(["GTC", "GTC", "IOC", "FOK", "GTX"])
+modes = st.sampled_from(["EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH"])
 steps = st.one_of(
     st.tuples(st.just("quote"), st.integers(-60, 60), st.integers(1, 3000)),
     st.tuples(st.just("trade"), sides, lots),
-    st.tuples(st.just("market"), sides, lots),
-    st.tuples(st.just("limit"), sides, lots, st.integers(-20, 20)),
+    st.tuples(st.just("market"), sides, lots, modes),
+    st.tuples(st.just("limit"), sides, lots, st.integers(-20, 20), tifs, modes),
     st.tuples(st.just("reduce"), sides, lots),
     st.tuples(st.just("stop"), sides, st.integers(1, 40), st.booleans()),
     st.tuples(st.just("trail"), sides, st.integers(10, 300)),
@@ -68,9 +70,10 @@ class Books:
     def trade(self, side: int, size: int) -> None:
         self.play(kind=r.TRADE, price_ticks=self.mid + side, qty_lots=size, side=side)
 
-    def send(self, side: int, size: int, kind: str = "MARKET", ticks: int = 0, reduce_only: bool = False) -> None:
+    def send(self, side: int, size: int, kind: str = "MARKET", ticks: int = 0, **more: Any) -> None:
         self.number += 1
-        self.futures.place(self.trader, PerpTicket(0, side, kind, "GTC", size, ticks, f"o{self.number}", reduce_only))
+        given = {"tif": "GTC", "client_order_id": f"o{self.number}"} | more
+        self.futures.place(self.trader, PerpTicket(0, side, kind, lots=size, ticks=ticks, **given))
 
     def wait(self, side: int, kind: str, trigger: int, closes: bool = False, callback: int = 0) -> None:
         self.number += 1
@@ -89,9 +92,9 @@ class Books:
         elif name == "trade":
             self.trade(*rest)
         elif name == "market":
-            self.send(*rest)
+            self.send(rest[0], rest[1], stp=rest[2])
         elif name == "limit":
-            self.send(rest[0], rest[1], "LIMIT", max(self.mid + rest[2], 1))
+            self.send(rest[0], rest[1], "LIMIT", max(self.mid + rest[2], 1), tif=rest[3], stp=rest[4])
         elif name == "reduce":
             self.send(rest[0], rest[1], reduce_only=True)
         elif name == "stop":
@@ -116,6 +119,10 @@ class Books:
         assert trader.locked_e8 == sum(int(order.locked_e8) for order in venue.orders if order.client_id)
         assert mine.lots == sum(one.order.side * one.fill.lots for one in self.told if one.fill is not None)
         assert {order.status for order in trader.working.values()} <= {"NEW", "PARTIALLY_FILLED"}
+        resting = [order for order in trader.working.values() if order.is_resting]
+        bids = [order.ticks for order in resting if order.side > 0]
+        asks = [order.ticks for order in resting if order.side < 0]
+        assert max(bids, default=0) < min(asks, default=1 << 60)
         assert not (mine.lots == 0 and any(one.close_position for one in trader.waiting()))
 
 
