@@ -107,10 +107,18 @@ class People:
         except BadInput as error:
             return False, str(error), None, None
         if not isinstance(command, Set):
-            self._carry_out(event)
-            state = TRADING_STATES[int(self._core.state.head[0].trading_state)]
-            return True, f"{WORDS[type(command)][1]}; the engine is {state} now", None, None
+            return True, self._said(WORDS[type(command)][1], event), None, None
         before = in_force(self._core)[command.key].value
         self._carry_out(event)
         after = in_force(self._core)[command.key].value
         return True, f"{command.key}: {before:.10g} -> {after:.10g}, in force from now on", before, after
+
+    def _said(self, meaning: str, event: np.ndarray[Any, Any]) -> str:
+        """Carries out an operator's word; what it did, the engine's state, and the peak where that moved."""
+        head = self._core.state.head[0]
+        peak_e8 = int(head.peak_e8)
+        self._carry_out(event)
+        said = f"{meaning}; the engine is {TRADING_STATES[int(head.trading_state)]} now"
+        if int(head.peak_e8) == peak_e8:
+            return said
+        return f"{said}; drawdown counts from ${int(head.peak_e8) / USD:,.2f}, no more from ${peak_e8 / USD:,.2f}"

@@ -65,6 +65,8 @@ def take(core: Core, event: Any) -> None:
     """What the compiled core does with a word, as far as people see it."""
     if event["kind"] == OPERATOR:
         core.state.head[0].trading_state = TRADING_STATES.index(STATES[int(event["reason"])])
+        if event["reason"] == reasons.OPERATOR_RESUME:
+            core.state.head[0].peak_e8 = 99_550_000_000
     elif event["kind"] == LIMIT:
         core.state.limit_words[event["index"]] = event["amount_e8"]
     elif event["kind"] == PARAMETER:

@@ -118,6 +118,13 @@ def test_a_word_reaches_the_engine_and_its_answer_comes_back(
     assert state in plain.stdout
 
 
+def test_resume_says_that_the_drawdown_begins_anew(starting: Callable[[str], tuple[Path, Engine]]) -> None:
+    home, _ = starting("")
+    done = call(home, "resume", "--why", "a test", "--yes")
+    assert "now; drawdown counts from $995.50, no more from $1,000.00" in done.stdout
+    assert "drawdown" not in call(home, "resume", "--why", "again", "--yes").stdout
+
+
 def test_resume_wants_a_person(home: Path) -> None:
     done = call(home, "resume", "--why", "a test")
     assert done.exit_code == 3
