@@ -52,15 +52,24 @@ def reopen(run_dir: Path) -> BacktestResult:
     Raises Fatal for a run that never finished, a damaged journal or one whose end is missing, or market data that
     changed since.
     """
-    manifest = manifests.read(run_dir)
-    if not manifest.digest:
-        raise Fatal(f"{run_dir} never finished (its manifest has no digest); run the backtest again")
+    manifest = finished(run_dir)
     reading = segments.read(run_dir)
     ledger = ledgers.fold(reading, manifest.instruments, table.NAMES)
     _refuse_half(run_dir, manifest, reading.drain())
     closes = heard_closes(run_dir, manifest) if manifest.world in JOURNALLED else closes_of(same_market(manifest))
     metrics = measure(ledger, manifest, closes)
     return BacktestResult(run_dir=run_dir, manifest=manifest, ledger=ledger, metrics=metrics, closes=closes)
+
+
+def finished(run_dir: Path) -> Manifest:
+    """The manifest of a run that came to its end. Raises Fatal for another one, saying what there is instead."""
+    manifest = manifests.read(run_dir)
+    if not manifest.digest:
+        fix = "run the backtest again"
+        if manifest.world in JOURNALLED:
+            fix = "if its engine still runs, trading-cli down ends it; if that died, PostgreSQL has what it wrote"
+        raise Fatal(f"{run_dir} never finished (its manifest has no digest); {fix}")
+    return manifest
 
 
 def heard_closes(run_dir: Path, manifest: Manifest) -> Closes:

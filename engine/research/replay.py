@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from engine.contracts.errors import Fatal
 from engine.contracts.records import FIRST_COMMAND, RECORD, as_dict, joined
 from engine.contracts.runs import Manifest
 from engine.core import replay as kernels
@@ -20,7 +19,7 @@ from engine.core.limits import Limits
 from engine.core.output import drain, new_output
 from engine.journal import manifest as manifests
 from engine.journal import segments
-from engine.research.archive import JOURNALLED, same_market
+from engine.research.archive import JOURNALLED, finished, same_market
 
 Entries = np.ndarray[Any, Any]
 
@@ -47,9 +46,7 @@ def replay(run_dir: Path, progress: Callable[[float, str], None] | None = None) 
     A torn tail is cut and reported. Raises Fatal for a damaged journal, a run that never finished, or market
     data that is not the same as then.
     """
-    manifest = manifests.read(run_dir)
-    if not manifest.digest:
-        raise Fatal(f"{run_dir} never finished (its manifest has no digest); run the backtest again")
+    manifest = finished(run_dir)
     recovery = segments.recover(run_dir)
     entries = _load(run_dir)
     core = _core(manifest)

@@ -132,9 +132,14 @@ def test_changed_market_data_refuses_to_replay(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_refused(finished: BacktestResult, tmp_path: Path) -> None:
-    manifests.write(tmp_path, msgspec.structs.replace(finished.manifest, digest=""))
-    with pytest.raises(Fatal, match="never finished"):
+    unfinished = msgspec.structs.replace(finished.manifest, digest="")
+    manifests.write(tmp_path, unfinished)
+    with pytest.raises(Fatal, match="never finished.*run the backtest again"):
         replay(tmp_path)
+    manifests.write(tmp_path, msgspec.structs.replace(unfinished, world="live"))
+    for look in (replay, archive.reopen):
+        with pytest.raises(Fatal, match="never finished.*trading-cli down ends it"):
+            look(tmp_path)
 
 
 def test_cut_saved_to_disk_and_resumed_is_the_same_run(market: Path, tmp_path: Path) -> None:
