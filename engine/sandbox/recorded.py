@@ -4,6 +4,9 @@ A file holds one message a line (gzip or plain), after the time it was received:
 ``1633998512.06: {...}``, bare or wrapped in the name of its stream. Quotes (bookTicker) and trades (trade, or aggTrade
 for a symbol without single trades) are played; other messages are counted and left out: the book behind the
 touch is modelled here as for any other recording of quotes.
+
+Whether a message is spot's or USD-M's is seen by what only one of the two says: USD-M names its bookTicker (`e`) and
+tells what made a trade (`X`), spot carries `M` in every trade.
 """
 
 from __future__ import annotations
@@ -25,12 +28,18 @@ from engine.contracts.instruments import Instrument
 from engine.markets.symbols import canonical, cluster, legs
 
 VENUE: Final = "binance"
+PERPS: Final = "binance_usdm"
+PERP_RULES: Final[dict[str, Any]] = {
+    "kind": "perp", "maker_fee": Decimal("0.0002"), "taker_fee": Decimal("0.0005"), "max_leverage": 20,
+    "maintenance_margin_rate": Decimal("0.01"),
+}  # fmt: skip
+"""What is assumed of a perpetual."""
 _PLACES: Final = 8
 _MOST: Final = 10**9
 
 
 class Message(msgspec.Struct):
-    """The fields of the three kinds of message; a bookTicker of spot has no `e`."""
+    """The fields of the three kinds of message."""
 
     s: str = ""
     e: str = ""
@@ -43,6 +52,13 @@ class Message(msgspec.Struct):
     p: Any = None
     q: Any = None
     m: bool = False
+    M: Any = None
+    X: Any = None
+
+    @property
+    def is_perp(self) -> bool:
+        """Whether USD-M said it."""
+        return self.e == "bookTicker" or self.X is not None or (self.e == "aggTrade" and self.M is None)
 
 
 class _Wrapped(msgspec.Struct):
@@ -50,7 +66,8 @@ class _Wrapped(msgspec.Struct):
 
 
 class Row(NamedTuple):
-    """One quote (four numbers) or trade (two, and the aggressor's side), numbers in 1e-8."""
+    """One quote (four numbers) or trade (two, and the aggressor's side), numbers in 1e-8. A perpetual's `symbol`
+    ends in its settlement asset: BTCUSDT:USDT."""
 
     symbol: str
     kind: str
@@ -98,7 +115,7 @@ def open_raw(paths: Sequence[Path], symbols: Sequence[str] = ()) -> RawMarket:
     rows = sorted((row for row in rows if row.symbol in chosen), key=lambda row: row.at_ns)
     if not rows:
         raise BadData(
-            f"{', '.join(map(str, paths))}: no quote and no trade of Binance spot in it; name a raw recording"
+            f"{', '.join(map(str, paths))}: no quote and no trade of Binance spot or USD-M in it; name a raw recording"
         )
     instruments = [_instrument(str(names[name]), [row for row in rows if row.symbol == name]) for name in chosen]
     made = _records(rows, chosen, instruments)
@@ -130,14 +147,20 @@ def _row(path: Path, number: int, line: bytes, skipped: Counter[str]) -> Row | N
         kind = message.e or ("bookTicker" if message.u and message.A is not None else "other")
         if kind == "bookTicker":
             prices, sizes = (_e8(message.b), _e8(message.a)), (_e8(message.B), _e8(message.A))
-            return Row(message.s, kind, at_ns, message.u, 0, prices, sizes)
+            return Row(_name(message), kind, at_ns, message.u, 0, prices, sizes)
         if kind in ("trade", "aggTrade"):
             trade_id = message.t if kind == "trade" else _whole(message.a)
-            return Row(message.s, kind, at_ns, trade_id, -1 if message.m else 1, (_e8(message.p),), (_e8(message.q),))
+            side = -1 if message.m else 1
+            return Row(_name(message), kind, at_ns, trade_id, side, (_e8(message.p),), (_e8(message.q),))
     except (msgspec.MsgspecError, ArithmeticError, ValueError, TypeError) as error:
         raise BadData(f"{path}, line {number}: no message of Binance ({error}); leave the line out") from None
     skipped[kind] += 1
     return None
+
+
+def _name(message: Message) -> str:
+    pair = canonical(VENUE, message.s) if message.is_perp else None
+    return message.s if pair is None else f"{message.s}:{legs(pair)[1]}"
 
 
 _WRAPPED: Final = msgspec.json.Decoder(_Wrapped)
@@ -171,10 +194,11 @@ def _instrument(pair: str, rows: list[Row]) -> Instrument:
     tick = _finest(price for row in rows for price in row.prices)
     lot = _finest(size for row in rows for size in row.sizes)
     base, quote = legs(pair)
+    rules = PERP_RULES if ":" in pair else {}
     return Instrument(
-        symbol=pair, venue=VENUE, base=base, quote=quote, tick_size=tick, lot_size=lot, min_qty=lot,
+        symbol=pair, venue=PERPS if rules else VENUE, base=base, quote=quote, tick_size=tick, lot_size=lot, min_qty=lot,
         max_qty=lot * _MOST, min_notional=Decimal("0.0001") if quote in ("BTC", "ETH", "BNB") else Decimal(5),
-        cluster=cluster(pair),
+        cluster=cluster(pair), **rules,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from running_sandbox import Running
+from running_usdm import RunningUsdm
 from test_sandbox_streams import advance, talk
 
 from engine.contracts.errors import BadData, BadInput
@@ -61,6 +62,36 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert market.events == 3 and market.skipped == {"no message": 1, "depthUpdate": 1}
     (one,) = market.instruments
     assert one.symbol == "LRC/BTC" and (float(one.tick_size), float(one.lot_size)) == (1e-8, 0.1)
+
+
+PERP_LINES = [
+    '1633998512.06: {"e":"bookTicker","u":9,"s":"LRCBTC","b":"0.0000063","B":"65","a":"0.0000064","A":"12","T":1}',
+    '1633998512.07: {"e":"trade","E":1,"T":1,"s":"LRCBTC","t":7,"p":"0.0000064","q":"3","X":"MARKET","m":false}',
+    '1633998512.08: {"e":"aggTrade","E":1,"s":"ETHUSDT","a":5,"p":"2000.1","q":"3","f":7,"l":7,"T":1,"m":true}',
+]
+
+
+def test_messages_of_usdm_are_perpetuals(tmp_path: Path) -> None:
+    path = written(tmp_path, LINES + PERP_LINES)
+    market = open_raw([path])
+    assert [(one.symbol, one.kind, one.venue) for one in market.instruments] == [
+        ("ETH/USDT:USDT", "perp", "binance_usdm"), ("LRC/BTC", "spot", "binance"),
+        ("LRC/BTC:BTC", "perp", "binance_usdm"),
+    ]  # fmt: skip
+    assert [one.symbol for one in open_raw([path], ["LRC/BTC:BTC"]).instruments] == ["LRC/BTC:BTC"]
+    assert [one.symbol for one in open_raw([path], ["LRC/BTC"]).instruments] == ["LRC/BTC"]
+
+
+@pytest.mark.skipif(not (DATA / "raw").exists(), reason="recorded messages are absent (KEEL_DATA_DIR)")
+def test_a_real_recording_of_usdm_is_played_on_usdm() -> None:
+    paths = tuple(DATA / "raw" / f"hftbacktest_binance_{name}_btcusdt_20240808.gz" for name in ("spot", "usdm"))
+    running = RunningUsdm(raw=paths, symbols=(), history_s=5.0)
+    assert set(running.line["venues"]) == {"binance_spot", "binance_usdm"}
+    assert (running.futures.by_name["BTCUSDT"].tick_e8, running.exchange.by_name["BTCUSDT"].tick_e8) == (10**7, 10**6)
+    shown = running.get("/fapi/v1/ticker/bookTicker", symbol="BTCUSDT")
+    assert 61_000 < float(shown["bidPrice"]) < float(shown["askPrice"]) < 62_500
+    assert running.order("BUY", "MARKET", quantity="0.01")[1]["status"] == "FILLED"
+    running.stop()
 
 
 @pytest.mark.parametrize(
