@@ -20,25 +20,29 @@ from engine.research.breakdown import labels
 from engine.research.metrics import measure
 
 LATEST: Final = "latest"
+DEMO: Final = "demo"
+"""The demo's own folder in a home."""
 MINUTE_NS: Final = 60_000_000_000
 JOURNALLED: Final = ("paper", "shadow", "live")
 """Worlds whose market data is in the journal itself."""
 
 
 def find(home: Path, name: str) -> Path:
-    """The run folder a person means: a path, a run id, the beginning of one, or ``latest``.
+    """The run folder a person means: a path, a run id, the beginning of one, or ``latest``; the demo's runs count.
 
     Raises BadInput where there is none, or where the beginning fits several.
     """
     if Path(name).is_dir():
         return Path(name)
     runs = home / "runs"
-    known = sorted(path.name for path in runs.iterdir() if path.is_dir()) if runs.is_dir() else []
+    folders = [path for place in (runs, home / DEMO / "runs") for path in place.glob("*") if path.is_dir()]
+    by_id = {path.name: path for path in sorted(folders, key=lambda path: path.name)}
+    known = list(by_id)
     if name == LATEST and known:
-        return runs / known[-1]
+        return by_id[known[-1]]
     fitting = [run for run in known if run.startswith(name)]
     if len(fitting) == 1:
-        return runs / fitting[0]
+        return by_id[fitting[0]]
     if fitting:
         raise BadInput(f"run {name!r} fits {', '.join(fitting[-5:])}; write more of it")
     if not known:

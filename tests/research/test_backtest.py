@@ -131,6 +131,19 @@ def test_changed_market_data_refuses_to_replay(tmp_path: Path) -> None:
         replay(done.run_dir)
 
 
+def test_runs_are_found_by_id_beginning_and_age_those_of_the_demo_too(tmp_path: Path) -> None:
+    for folder in ("runs/20250101-a", "runs/20250103-b", "demo/runs/20250102-c"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert archive.find(tmp_path, "latest") == tmp_path / "runs/20250103-b"
+    assert archive.find(tmp_path, "20250102") == tmp_path / "demo/runs/20250102-c"
+    (tmp_path / "demo/runs/20250104-d").mkdir()
+    assert archive.find(tmp_path, "latest") == tmp_path / "demo/runs/20250104-d"
+    with pytest.raises(BadInput, match="fits 20250101-a, .*write more of it"):
+        archive.find(tmp_path, "2025")
+    with pytest.raises(BadInput, match="holds none yet"):
+        archive.find(tmp_path / "absent", "latest")
+
+
 def test_an_unfinished_run_is_refused(finished: BacktestResult, tmp_path: Path) -> None:
     unfinished = msgspec.structs.replace(finished.manifest, digest="")
     manifests.write(tmp_path, unfinished)
