@@ -6,7 +6,7 @@ A stop that triggers at the simulated venue is not looked at: it takes from the 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from engine.sandbox.show import BOOK_LEVELS
 from engine.sandbox.tape import Tape
 from engine.sandbox.ticket import OrderRefused, Ticket
 
-PREVENTED = "TRADE_PREVENTION"
+PREVENTED: Final = "TRADE_PREVENTION"
 
 
 class FairCounter(Counter):
@@ -65,8 +65,9 @@ class FairCounter(Counter):
 
     def _takes_own(self, account: Account, ticket: Ticket) -> bool:
         """Whether an order that must not take would take an own one."""
-        makers = resting(account.working.values(), ticket.symbol, ticket.side, ticket.ticks)
-        return ticket.order_type == "LIMIT_MAKER" and bool(makers)
+        if ticket.order_type != "LIMIT_MAKER":
+            return False
+        return bool(resting(account.working.values(), ticket.symbol, ticket.side, ticket.ticks))
 
     def _settled(self, account: Account, ticket: Ticket) -> Settlement | None:
         """What becomes of the order and of those it would meet; None where it meets none."""
