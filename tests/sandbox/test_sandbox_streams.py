@@ -171,6 +171,8 @@ def test_orders_over_the_ws_api_and_what_the_user_stream_says(running: Running) 
         market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
         bought = await api.ask("order.place", signed(running, **market))
         account = await api.ask("account.status", signed(running))
+        counts = await api.ask("account.rateLimits.orders", signed(running))
+        assert [one["interval"] for one in counts["result"]] == ["SECOND", "DAY"] and counts["result"][1]["count"] >= 2
         return subscribed, placed, status, gone, bought, account, await api.hear(8)
 
     subscribed, placed, status, gone, bought, account, events = talk(running.ws_api, words)

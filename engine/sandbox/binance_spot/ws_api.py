@@ -72,6 +72,9 @@ METHODS: Final[dict[str, Method]] = {
 MOST_ARRIVALS: Final = 500_000
 SUBSCRIBE: Final = "userDataStream.subscribe.signature"
 UNSUBSCRIBE: Final = "userDataStream.unsubscribe"
+ORDER_COUNTS: Final = "account.rateLimits.orders"
+OWN: Final = {SUBSCRIBE: 2, UNSUBSCRIBE: 2, ORDER_COUNTS: 40}
+"""What the socket itself answers on spot, with its weights."""
 
 
 class Session:
@@ -124,9 +127,12 @@ class WsApi:
 
     def _answer(self, session: Session, name: str, p: Parameters) -> Any:
         method = self._methods.get(name)
-        if method is None and (name not in (SUBSCRIBE, UNSUBSCRIBE) or self._methods is not METHODS):
+        if method is None and (name not in OWN or self._methods is not METHODS):
             raise BinanceError(-1130, "method")
-        self._rest.charge(method.weight if method else 2)
+        self._rest.charge(method.weight if method else OWN[name])
+        if name == ORDER_COUNTS:
+            check_signed(self._exchange, p.text("apiKey"), p, p.signed_bytes)
+            return self._budget.order_counts()
         if name == UNSUBSCRIBE:
             self._unsubscribe(session, p.integer("subscriptionId"))
             return {}
