@@ -110,6 +110,7 @@ async def live_plan(
             strategies={name: settings.strategies[name] for name in settings.runtime.strategies},
             limits=settings.limits,
             capital_usd=settings.account.capital_usd,
+            wallets_usd=shares,
             must_hold_usd=shares if settings.mode == "live" else {},
             timeframes_s=settings.runtime.timeframes_s,
             simulation={} if settings.mode == "live" else msgspec.to_builtins(settings.simulation),

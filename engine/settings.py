@@ -226,11 +226,12 @@ class Settings(BaseSettings):
     @classmethod
     def _shares_fit(cls, venues: Mapping[str, VenuePlan], info: Any) -> Mapping[str, VenuePlan]:
         account = info.data.get("account")
-        shared = sum(plan.capital_usd or 0.0 for plan in venues.values())
-        if account is not None and shared > account.capital_usd:
+        said = [plan.capital_usd for plan in venues.values() if plan.capital_usd is not None]
+        rest = 0.0 if account is None else round(account.capital_usd - sum(said), 6)
+        if rest < 0 or (rest > 0 and 0 < len(said) == len(venues)):
             raise ValueError(
-                f"venues: the capital_usd of all of them is {shared:g}, more than account.capital_usd = "
-                f"{account.capital_usd:g}"
+                f"venues: the capital_usd of all of them is {sum(said):g}, {'more' if rest < 0 else 'less'} than "
+                f"account.capital_usd = {account.capital_usd:g}"
             )
         return venues
 

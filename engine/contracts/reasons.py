@@ -42,6 +42,7 @@ MOVED_AWAY: Final = 29  # the price left the range a patient entry was approved 
 STOP_REACHED: Final = 30
 STOP_MOVED: Final = 31
 POSITION_LEAVING: Final = 32
+VENUE_CASH: Final = 33  # the wallet of the venue cannot pay for it, whatever lies at the others
 
 # --- exits ------------------------------------------------------------------------------------
 STOP_LOSS: Final = 100

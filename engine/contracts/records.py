@@ -217,6 +217,7 @@ KINDS: Final[dict[int, Kind]] = {
     LIMIT: Kind("limit", ("index", "amount_e8")),
     OPERATOR: Kind("operator", ("reason",)),
     FILTER: Kind("filter", ("index", "amount_e8")),
+    # `index` is the asset, `instrument` any of the venue whose wallet it is; none will do where there is one wallet
     BALANCE: Kind("balance", ("index", "amount_e8", "bits")),
     PLACE: Kind("place", (*_WANT, "client_id", "price_ticks", "qty_lots", "trigger_ticks", "ref_id")),
     CANCEL: Kind("cancel", (*_WANT, "client_id")),

@@ -31,6 +31,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     strategies: dict[str, dict[str, float]]  # name -> parameters in force
     instruments: list[Instrument]
     capital_usd: float
+    wallets_usd: dict[str, float] = {}  # of it, by venue; empty: one wallet for all
     limits: dict[str, float]
     simulation: dict[str, float]
     timeframes_s: list[int]

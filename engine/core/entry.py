@@ -11,7 +11,7 @@ from engine.core.compile import kernel
 from engine.core.money import value_down
 from engine.core.orders import place
 from engine.core.refusal import refuse
-from engine.core.risk import check_order, check_state, commit_room_e8, count_order, pending_notional_e8
+from engine.core.risk import check_order, check_state, commit_room_e8, count_order, pending_notional_e8, wallet_room_e8
 from engine.core.sizing import lots_for
 
 
@@ -39,12 +39,14 @@ def worst_price(book: Any, side: int, cap_bps: float) -> int:
 
 @kernel
 def binding_cap(s: Any, i: int, ticks: int, lots: int) -> tuple[int, int, int]:
-    """Where sizing left less than the venue's minimum: the account-wide cap that did it, if one did."""
+    """Where sizing left less than the venue's minimum: the cap of the account or the wallet that did it, if one did."""
     least = s.instruments[i].min_notional_e8
     if lots > 0 and value_down(s.instruments[i], ticks, lots) >= least:
         return 0, 0, 0
     if commit_room_e8(s, i) < least:
         return reasons.RESERVE, least, max(commit_room_e8(s, i), 0)
+    if wallet_room_e8(s, i) < least:
+        return reasons.VENUE_CASH, least, max(wallet_room_e8(s, i), 0)
     room = s.limits[0].exposure_e8 - s.head[0].exposure_e8 - pending_notional_e8(s)
     if room < least:
         return reasons.EXPOSURE, least, max(room, 0)

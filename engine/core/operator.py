@@ -7,11 +7,12 @@ from typing import Any
 from engine.contracts import reasons
 from engine.contracts.records import NO_INSTRUMENT
 from engine.core import patience, protect, timers
-from engine.core.compile import kernel
+from engine.core.compile import i64, kernel
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
 from engine.core.portfolio import equity_e8, note_equity, note_free, refresh_at_stop
 from engine.core.risk import judge_day, refit_day, watch_equity
+from engine.core.wallet import move_money
 
 MAX_FILTERS = 5
 
@@ -105,15 +106,19 @@ def on_limit(s: Any, event: Any, out: Any) -> None:
 @kernel
 def on_balance(s: Any, event: Any, correction: bool) -> None:
     """A deposit (+) or withdrawal (-) of the booking currency: moves the day's start and the peak with it,
-    so that it is neither profit nor loss. A correction books a difference the venue insists on as a fee."""
+    so that it is neither profit nor loss. A correction books a difference the venue insists on as a fee. With
+    several wallets the event names an instrument of the venue; without one it is malformed."""
     head = s.head[0]
-    if not 0 <= event.index < s.balances.shape[0]:
+    i = i64(event.instrument)
+    if i == NO_INSTRUMENT and s.wallets.shape[0] == 1:
+        i = 0  # any: they all share the only wallet
+    if i >= head.instruments or not 0 <= event.index < s.balances.shape[0]:
         head.quarantined += 1
         return
     s.balances[event.index] += event.amount_e8
     if not is_cash(s, event.index):
         return  # coins are not money until they are sold
-    head.cash_e8 += event.amount_e8
+    move_money(s, i, event.amount_e8, 0, 0)
     if correction:
         head.fees_e8 -= event.amount_e8
     else:

@@ -23,6 +23,7 @@ from engine.core.compile import i64, kernel
 from engine.core.money import fee_up, share_up, value_down, value_up
 from engine.core.output import emit
 from engine.core.portfolio import note_free, stop_fill_ticks
+from engine.core.wallet import count_margins, move_money
 
 POOL: Final = 256
 CANCEL_PAUSE_NS: Final = 1_000_000_000
@@ -189,10 +190,10 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
     if order.role == ROLE_ENTRY:
         order.reserve_e8 = entry_cost(instrument, order.side, order.price_ticks, order.qty_lots, order.leverage)
         order.risk_e8 = loss_at_stop(s, i, order.side, order.price_ticks, order.qty_lots, order.trigger_ticks)
-        head.reserved_e8 += order.reserve_e8
+        move_money(s, i, 0, order.reserve_e8, 0)
         head.pending_risk_e8 += order.risk_e8
         head.pending_entries += 1
-        head.pending_margins += instrument.is_perp
+        count_margins(s, i, 1)
         p.entry_id = order.client_id
         note_free(s)
     elif order.role == ROLE_STOP:
@@ -258,7 +259,7 @@ def _finish(s: Any, order: Any) -> None:
     p = s.positions[order.instrument]
     if order.role == ROLE_ENTRY:
         head.pending_entries -= 1
-        head.pending_margins -= s.instruments[order.instrument].is_perp
+        count_margins(s, order.instrument, -1)
         if p.entry_id == order.client_id:
             p.entry_id = 0
     elif order.role == ROLE_STOP and p.stop_id == order.client_id:
@@ -278,7 +279,7 @@ def release(s: Any, order: Any, lots: int) -> None:
     risk = share_up(order.risk_e8, lots, max(open_lots, 1))
     order.reserve_e8 -= reserve
     order.risk_e8 -= risk
-    s.head[0].reserved_e8 -= reserve
+    move_money(s, order.instrument, 0, -reserve, 0)
     s.head[0].pending_risk_e8 -= risk
 
 
@@ -307,4 +308,3 @@ def set_state(s: Any, out: Any, state: int, reason: int) -> None:
     head.trading_state = state
     if state != ACTIVE:
         head.exits_due = 1  # resting entries are withdrawn
-

@@ -17,6 +17,7 @@ from engine.contracts.records import EQUITY, FEE_IN_BASE, NO_INSTRUMENT
 from engine.core.compile import kernel
 from engine.core.money import fee_up, fits, share_up, value_down, value_up
 from engine.core.output import emit
+from engine.core.wallet import move_money
 
 POSITION: Final = np.dtype(
     (
@@ -222,9 +223,9 @@ def _increase(s: Any, i: int, side: int, ticks: int, lots: int, leverage: int) -
     if instrument.is_perp != 0:
         margin = -(-value // p.leverage)
         p.margin_e8 += margin
-        head.margin_e8 += margin
+        move_money(s, i, 0, 0, margin)
     else:
-        head.cash_e8 -= side * value
+        move_money(s, i, -side * value, 0, 0)
         s.balances[instrument.base_asset] += side * lots * instrument.lot_base_e8
         s.balances[instrument.quote_asset] -= side * value
 
@@ -247,11 +248,10 @@ def _reduce(s: Any, i: int, side: int, ticks: int, lots: int) -> None:
     if instrument.is_perp != 0:
         margin = share_up(p.margin_e8, lots, whole)
         p.margin_e8 -= margin
-        head.margin_e8 -= margin
-        head.cash_e8 += gross
+        move_money(s, i, gross, 0, -margin)
         s.balances[instrument.quote_asset] += gross
     else:
-        head.cash_e8 -= side * value
+        move_money(s, i, -side * value, 0, 0)
         s.balances[instrument.base_asset] += side * lots * instrument.lot_base_e8
         s.balances[instrument.quote_asset] -= side * value
     if p.qty_lots == 0:
@@ -278,7 +278,7 @@ def _charge(s: Any, i: int, event: Any) -> None:
         if p.qty_lots == 0:
             head.open_positions -= 1
     else:
-        head.cash_e8 -= fee
+        move_money(s, i, -fee, 0, 0)
         s.balances[instrument.quote_asset] -= fee
     p.fees_e8 += fee
     head.fees_e8 += fee
@@ -287,9 +287,8 @@ def _charge(s: Any, i: int, event: Any) -> None:
 @kernel
 def pay_funding(s: Any, i: int, amount_e8: int) -> None:
     """Funding received (+) or paid (-), as the venue booked it."""
-    head = s.head[0]
-    head.cash_e8 += amount_e8
-    head.funding_e8 += amount_e8
+    move_money(s, i, amount_e8, 0, 0)
+    s.head[0].funding_e8 += amount_e8
     s.balances[s.instruments[i].quote_asset] += amount_e8
     s.positions[i].funding_e8 += amount_e8
     note_free(s)

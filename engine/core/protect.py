@@ -24,8 +24,9 @@ from engine.core.money import fee_up, value_down
 from engine.core.orders import ACTIVE, CANCEL_PAUSE_NS, cancel, find, is_working, place
 from engine.core.patience import abandon
 from engine.core.portfolio import free_e8, refresh_at_stop
-from engine.core.risk import funding_buffer_e8, reserve_e8
+from engine.core.risk import funding_buffer_e8, reserve_e8, wallet_buffer_e8
 from engine.core.timers import NEVER, look_at
+from engine.core.wallet import wallet_free_e8, wallet_of
 
 SECOND_NS = 1_000_000_000
 MAX_STOP_TRIES = 3
@@ -57,11 +58,12 @@ def tighten_stop(s: Any, i: int, stop_ticks: int) -> bool:
 @kernel
 def cover_funding(s: Any, i: int) -> None:
     """Funding paid is part of a trade's loss and comes out of free cash: the stop moves up by what was paid, and
-    a position whose next payment could reach the reserve leaves."""
+    a position whose next payment could reach the reserve, or the bottom of its venue's wallet, leaves."""
     p = s.positions[i]
     if p.qty_lots == 0 or p.stop_ticks <= 0:
         return
-    if free_e8(s) < reserve_e8(s) + funding_buffer_e8(s) and p.funding_e8 < 0:
+    short = wallet_free_e8(wallet_of(s, i)) < wallet_buffer_e8(s, i)
+    if (short or free_e8(s) < reserve_e8(s) + funding_buffer_e8(s)) and p.funding_e8 < 0:
         want_exit(s, i, reasons.RESERVE_EXIT)
     missing = p.fees_e8 - p.gross_e8 - p.funding_e8 - p.at_stop_e8 - p.limit_e8
     if missing <= 0:

@@ -16,6 +16,7 @@ from engine.core.money import fee_up, fits, value_down, value_up
 from engine.core.orders import ACTIVE, REDUCING, entry_cost, kept_lots, loss_at_stop, set_state
 from engine.core.output import emit
 from engine.core.portfolio import book_e8, equity_e8, free_e8, liquidation_ticks, note_equity, stop_fill_ticks
+from engine.core.wallet import wallet_free_e8, wallet_of
 
 DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
@@ -75,6 +76,24 @@ def funding_buffer_e8(s: Any) -> int:
     """Cash above the reserve that must stand ready for the next funding payment: 12 % of what may be open. Data
     with more than 10 % in one interval is refused as damage. Below it, payers leave."""
     return share_of(min(s.limits[0].exposure_e8, max(s.head[0].day_start_e8, 0)), FUNDING_PCT)
+
+
+@kernel
+def wallet_room_e8(s: Any, i: int) -> int:
+    """Cash an entry of instrument `i` may still take from its venue's wallet. What the account keeps back for
+    perpetuals is kept in each wallet that margin is, or is about to be, in use in. The reserve may lie anywhere: a
+    wallet that holds everything is never tighter than the account."""
+    wallet = wallet_of(s, i)
+    in_use = s.instruments[i].is_perp != 0 or wallet.margin_e8 > 0 or wallet.pending_margins > 0
+    kept = s.head[0].day_limit_e8 + wallet_buffer_e8(s, i) if in_use else 0
+    return wallet_free_e8(wallet) - kept
+
+
+@kernel
+def wallet_buffer_e8(s: Any, i: int) -> int:
+    """`funding_buffer_e8` of one wallet: of what may be open there, at the highest leverage allowed."""
+    most = max(wallet_of(s, i).cash_e8, 0) // SCALE * s.limits[0].max_leverage
+    return min(share_of(most, FUNDING_PCT), funding_buffer_e8(s))
 
 
 @kernel
@@ -197,6 +216,8 @@ def _check_money(
     cost = entry_cost(instrument, side, ticks, lots, leverage)
     if cost > commit_room_e8(s, i):
         return reasons.RESERVE, cost, max(commit_room_e8(s, i), 0)
+    if cost > wallet_room_e8(s, i):
+        return reasons.VENUE_CASH, cost, max(wallet_room_e8(s, i), 0)
     if instrument.is_perp != 0:
         broken = _check_leverage(s, i, side, ticks, stop_ticks, leverage)
         if broken != 0:

@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.compile import kernel
 from engine.core.money import value_up
 from engine.core.orders import entry_cost, loss_at_stop
-from engine.core.risk import commit_room_e8, pending_notional_e8, trade_limit_e8
+from engine.core.risk import commit_room_e8, pending_notional_e8, trade_limit_e8, wallet_room_e8
 
 SAMPLE_LOTS = 1_000_000  # amounts per lot are measured on this many, so that rounding does not matter
 
@@ -26,7 +26,7 @@ def risk_budget_e8(s: Any, share: float) -> int:
 @kernel
 def lots_for(s: Any, i: int, side: int, ticks: int, stop_ticks: int, leverage: int, share: float) -> int:
     """Lots whose loss at the stop (slippage and both fees included) is at most `share` of the trade limit
-    and which fit every notional cap and the cash above the reserve. 0 when nothing fits."""
+    and which fit every notional cap, the cash above the reserve and the venue's wallet. 0 when nothing fits."""
     budget = risk_budget_e8(s, share)
     if budget <= 0 or ticks <= 0 or stop_ticks <= 0 or (ticks - stop_ticks) * side <= 0:
         return 0
@@ -40,11 +40,12 @@ def lots_for(s: Any, i: int, side: int, ticks: int, stop_ticks: int, leverage: i
     room = limits.exposure_e8 - s.head[0].exposure_e8 - pending_notional_e8(s)
     notional = min(min(limits.order_notional_e8, limits.instrument_exposure_e8), room)
     lots = min(budget / loss_per_lot, notional / value_per_lot)
-    lots = int(min(lots, commit_room_e8(s, i) / cost_per_lot))
+    cash = min(commit_room_e8(s, i), wallet_room_e8(s, i))
+    lots = int(min(lots, cash / cost_per_lot))
     lots = min(lots, instrument.max_lots)
     while lots > 0 and (
         loss_at_stop(s, i, side, ticks, lots, stop_ticks) > budget
-        or entry_cost(instrument, side, ticks, lots, leverage) > commit_room_e8(s, i)
+        or entry_cost(instrument, side, ticks, lots, leverage) > cash
         or value_up(instrument, ticks, lots) > notional
     ):
         lots -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +19,7 @@ from engine.core.memory import Flat, FlatType
 from engine.core.orders import ORDER
 from engine.core.portfolio import POSITION
 from engine.core.strategies.table import STRATEGIES
+from engine.core.wallet import WALLET
 
 HEAD: Final = np.dtype(
     (
@@ -93,6 +94,7 @@ INSTRUMENT: Final = np.dtype(
                 "cluster",
                 "is_stable",  # both legs are meant to keep one price
                 "tie_break",  # stable rank by name: order of symbols in a file never matters
+                "wallet",  # of its venue
             )
         ],
     )
@@ -105,6 +107,7 @@ FORECAST_ROW: Final = np.dtype(
 CASH_ASSETS: Final = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "BUSD", "USDP")
 """Assets counted as one dollar. A depeg is a risk of its own that the arbitrage strategy guards."""
 
+
 class Core(NamedTuple):
     """The state, the buffer it lives in, and the names the numbers stand for."""
 
@@ -114,16 +117,17 @@ class Core(NamedTuple):
     assets: tuple[str, ...]
 
 
-# What `State` (a `Flat`) holds, in the order it lies in memory, for I instruments and A assets. Two views
-# share bytes with their neighbours: `limit_words` (limits as int64) and `NAME_params` (a strategy's parameters
+# What `State` (a `Flat`) holds, in the order it lies in memory, for n instruments and so many assets and wallets. Two
+# views share bytes with their neighbours: `limit_words` (limits as int64) and `NAME_params` (a strategy's parameters
 # by name, the same bytes as its stretch of `params`).
-def _shapes(n: int, assets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     i8, f8 = np.dtype("<i8"), np.dtype("<f8")
     count = sum(len(row.params) for row in STRATEGIES)
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "head": (HEAD, (1,)),
         "limits": (LIMITS, (1,)),
         "instruments": (INSTRUMENT, (n,)),
+        "wallets": (WALLET, (wallets,)),
         "timeframes_ns": (i8, (TIMEFRAMES,)),
         "params": (f8, (count,)),
         "param_bounds": (f8, (count, 2)),
@@ -142,10 +146,10 @@ def _shapes(n: int, assets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ..
     return shapes | {row.name: (row.state, (n,)) for row in STRATEGIES}
 
 
-def _views(buffer: np.ndarray[Any, Any], n: int, assets: int) -> Flat:
+def _views(buffer: np.ndarray[Any, Any], n: int, assets: int, wallets: int) -> Flat:
     views: dict[str, Any] = {}
     offset = 0
-    for name, (dtype, shape) in _shapes(n, assets).items():
+    for name, (dtype, shape) in _shapes(n, assets, wallets).items():
         size = dtype.itemsize * int(np.prod(shape))
         views[name] = buffer[offset : offset + size].view(dtype).reshape(shape)
         offset += size
@@ -159,11 +163,11 @@ def _views(buffer: np.ndarray[Any, Any], n: int, assets: int) -> Flat:
 
 def flat_type() -> FlatType:
     """The compile-time type of every core's state: the same whatever is traded."""
-    return _views(np.zeros(_size(1, 1), np.uint8), 1, 1).flat_type
+    return _views(np.zeros(_size(1, 1, 1), np.uint8), 1, 1, 1).flat_type
 
 
-def _size(n: int, assets: int) -> int:
-    return sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in _shapes(n, assets).values())
+def _size(n: int, assets: int, wallets: int) -> int:
+    return sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in _shapes(n, assets, wallets).values())
 
 
 def _cash_e8(amount_usd: float) -> int:
@@ -178,21 +182,28 @@ def new_core(
     capital_usd: float,
     strategies: dict[str, dict[str, float]],
     timeframes_s: Sequence[int],
+    wallets_usd: Mapping[str, float] | None = None,
 ) -> Core:
     """A fresh core.
 
     `strategies` names the enabled ones with the parameters that differ from their defaults (the booking
-    asset receives `capital_usd`). Raises BadInput for an unknown strategy or parameter, a value out of
-    bounds, no instrument, or more than 65,000.
+    asset receives `capital_usd`). `wallets_usd` says how `capital_usd` lies at the venues, by their names; without
+    it one wallet pays for all of them. Raises BadInput for an unknown strategy or parameter, a value out of
+    bounds, wallets that are not those of the venues or do not add up, no instrument, or more than 65,000.
     """
     if not 1 <= len(instruments) <= 65_000:
         raise BadInput(f"{len(instruments)} instruments; between 1 and 65,000 can be traded at once")
     if len(timeframes_s) != TIMEFRAMES or sorted(set(timeframes_s)) != list(timeframes_s) or timeframes_s[0] < 1:
         raise BadInput(f"timeframes_s = {list(timeframes_s)}: {TIMEFRAMES} rising lengths in seconds are needed")
     assets = _assets(instruments)
-    buffer = np.zeros(_size(len(instruments), len(assets)), np.uint8)
-    s = _views(buffer, len(instruments), len(assets))
-    _fill_head(s, len(instruments), _cash_e8(capital_usd))
+    cash = _cash_e8(capital_usd)
+    wallets = _wallets(instruments, cash, wallets_usd)
+    buffer = np.zeros(_size(len(instruments), len(assets), len(wallets)), np.uint8)
+    s = _views(buffer, len(instruments), len(assets), len(wallets))
+    _fill_head(s, len(instruments), cash)
+    s.wallets["cash_e8"] = list(wallets.values())
+    names = list(wallets)
+    s.instruments["wallet"] = [names.index(one.venue) if wallets_usd else 0 for one in instruments]
     s.balances[assets.index(_booking_asset(instruments))] = s.head[0]["cash_e8"]
     s.limits[:] = limits.row()
     s.timeframes_ns[:] = [seconds * 1_000_000_000 for seconds in timeframes_s]
@@ -201,6 +212,27 @@ def new_core(
     _fill_instruments(s, instruments, assets)
     _fill_params(s, strategies)
     return Core(s, buffer, tuple(instruments), assets)
+
+
+def _wallets(instruments: Sequence[Instrument], cash: int, wallets_usd: Mapping[str, float] | None) -> dict[str, int]:
+    """Cash (1e-8 USD) by venue, in the order the instruments name them; all of it under no name where nobody said."""
+    if not wallets_usd:
+        return {"": cash}
+    venues = list(dict.fromkeys(one.venue for one in instruments))
+    if set(venues) != set(wallets_usd):
+        raise BadInput(f"wallets_usd names {sorted(wallets_usd)}, the venues traded at are {sorted(venues)}")
+    for name, usd in wallets_usd.items():
+        if not 0.0 <= usd <= 1e7:  # NaN fails this too
+            raise BadInput(f"wallets_usd.{name} = {usd} is outside 0..10,000,000 USD")
+    found = {name: int(round(Decimal(str(wallets_usd[name])) * E8)) for name in venues}
+    rest = cash - sum(found.values())
+    if abs(rest) > len(found):  # shares of floats may miss by a rounding each
+        raise BadInput(
+            f"wallets_usd add up to {sum(found.values()) / E8:,.2f} USD, capital_usd is {cash / E8:,.2f}; "
+            "make them equal"
+        )
+    found[max(found, key=lambda name: found[name])] += rest
+    return found
 
 
 def _fill_head(s: Any, n: int, cash: int) -> None:

@@ -77,6 +77,7 @@ def _core(manifest: Manifest) -> state.Core:
         manifest.capital_usd,
         manifest.strategies,
         manifest.timeframes_s,
+        manifest.wallets_usd,
     )
 
 

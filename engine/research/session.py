@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -47,8 +47,9 @@ class Session:
         simulation: SimulationModel,
         timeframes_s: Sequence[int],
         sinks: Sequence[Callable[[Entries], None]],
+        wallets_usd: Mapping[str, float] | None = None,
     ) -> None:
-        self.core = state.new_core(market.instruments, limits, capital_usd, strategies, timeframes_s)
+        self.core = state.new_core(market.instruments, limits, capital_usd, strategies, timeframes_s, wallets_usd)
         self.venue = new_venue(self.core, simulation)
         self._market = market
         self.sinks = list(sinks)

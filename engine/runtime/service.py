@@ -50,7 +50,8 @@ Progress = Callable[[str], None]
 
 class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `venues`: each with the symbols to trade there. `simulation` and `simulated` describe where
-    orders go; `timeframes_s` three rising bar lengths, of the longest `warm_up_bars` are read before the start."""
+    orders go; `timeframes_s` three rising bar lengths, of the longest `warm_up_bars` are read before the start;
+    `wallets_usd` how `capital_usd` lies at the venues (empty: one wallet pays for all)."""
 
     world: Literal["paper", "shadow", "live"]
     home: Path
@@ -58,6 +59,7 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     strategies: Mapping[str, Mapping[str, float]]
     limits: Limits
     capital_usd: float
+    wallets_usd: Mapping[str, float] = {}
     must_hold_usd: Mapping[str, float] = {}
     timeframes_s: Sequence[int] = (60, 180, 720)
     market_queue: int = MARKET_ROOM
@@ -201,8 +203,9 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
     )
     instruments = _with_fees([(one, of.fees) for some, of in zip(loaded, facts, strict=True) for one in some])
     core = state.new_core(
-        instruments, plan.limits, plan.capital_usd, {k: dict(v) for k, v in plan.strategies.items()}, plan.timeframes_s
-    )
+        instruments, plan.limits, plan.capital_usd, {k: dict(v) for k, v in plan.strategies.items()}, plan.timeframes_s,
+        plan.wallets_usd,
+    )  # fmt: skip
     manifest = _manifest(plan, core)
     run_dir = plan.home / "runs" / manifest.run_id
     try:
@@ -267,6 +270,7 @@ def _manifest(plan: LivePlan, core: state.Core) -> Manifest:
         strategies={name: rows[name].resolve(dict(values)) for name, values in plan.strategies.items()},
         instruments=list(core.instruments),
         capital_usd=plan.capital_usd,
+        wallets_usd=dict(plan.wallets_usd),
         limits=msgspec.to_builtins(plan.limits),
         simulation=dict(plan.simulation),
         timeframes_s=list(plan.timeframes_s),

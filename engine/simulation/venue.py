@@ -84,7 +84,8 @@ HOLDING: Final = _integers(
 
 
 def new_venue(core: Core, model: SimulationModel) -> Flat:
-    """A venue with the core's instruments and starting balances, and its own memory of both."""
+    """A venue with the core's instruments and starting balances, and its own memory of both. It is one account with one
+    cash, whatever venues the instruments name: a backtest over several of them trades from a common purse."""
     n = len(core.instruments)
     arrays: dict[str, np.ndarray[Any, Any]] = {
         "head": np.zeros(1, VENUE_HEAD),
@@ -182,4 +183,3 @@ def copy_record(target: Any, source: Any) -> None:
     target.qty_lots = source.qty_lots
     target.trigger_ticks = source.trigger_ticks
     target.ref_id = source.ref_id
-

@@ -23,7 +23,7 @@ MEANINGS: Final[dict[str, tuple[str, str]]] = {
     "testnet": ("false", "Binance's spot testnet or futures demo trading; its keys work nowhere else"),
     "key": ("none", "name under which the API key is stored (command keys); market data and paper need none"),
     "urls": ("the exchange's own", "other addresses that speak the same protocol, as the sandbox prints them"),
-    "capital_usd": ("an even share", "part of account.capital_usd that paper trading starts with here, USD"),
+    "capital_usd": ("an even share", "part of account.capital_usd that lies here, USD; it alone pays for entries here"),
 }
 ADAPTERS: Final = ("binance", "ccxt")
 NATIVE: Final[Mapping[str, str]] = {"binance": "spot", "binanceusdm": "usdm"}

@@ -102,6 +102,7 @@ BAD = [
     ({"venues": {"binance": {"urls": {"foo": "http://h"}}}}, "venues.binance.urls.foo", "known: rest, ws, ws_api"),
     ({"venues": {"binance": {"key": "a key with blanks"}}}, "venues.binance.key", "trading-cli keys add"),
     ({"venues": {"binance": {"capital_usd": 5000}}}, "venues", "more than account.capital_usd = 1000"),
+    ({"venues": {"binance": {"capital_usd": 600}}}, "venues", "less than account.capital_usd = 1000"),
     ({"runtime": {"warm_upp": 1}}, "runtime.warm_upp", "did you mean 'warm_up'"),
     ({"runtime": {"warm_up": "perhaps"}}, "runtime.warm_up = 'perhaps'", "bool"),
     ({"runtime": {"market_queue": 1}}, "runtime.market_queue = 1", "outside 1024.."),

@@ -62,9 +62,16 @@ def liquidation(s: Any, i: int, side: int, entry: float, leverage: int) -> float
 class Desk:
     """A core without a market: feed it events, ask it for entries, read what it says."""
 
-    def __init__(self, instruments: list[Any], strategies: Any = None, **limits: float) -> None:
+    def __init__(
+        self, instruments: list[Any], strategies: Any = None, wallets: dict[str, float] | None = None, **limits: float
+    ) -> None:
         self.core = state.new_core(
-            instruments, Limits(**limits), 1000.0, EAGER if strategies is None else strategies, (300, 900, 1800)
+            instruments,
+            Limits(**limits),
+            1000.0,
+            EAGER if strategies is None else strategies,
+            (300, 900, 1800),
+            wallets,
         )
         self.state = self.core.state
         self.out = new_output()

@@ -34,6 +34,7 @@ from engine.core.orders import is_working
 from engine.core.output import emit_copy
 from engine.core.portfolio import book_e8, free_e8
 from engine.core.step import step
+from engine.core.wallet import wallet_free_e8
 from engine.research.session import Session
 from engine.simulation import run as lanes
 from engine.simulation.run import _dispatch, advance
@@ -113,15 +114,15 @@ def merged(parts: Sequence[Array], latency_ns: int = 20_000_000) -> Array:
     """Parts in the order of venue time (ties by instrument), seen by the engine `latency_ns` later."""
     whole = joined(list(parts), RECORD)
     order = np.lexsort((whole["instrument"], whole["venue_ts_ns"]))
-    sorted_ = joined([whole[k : k + 1] for k in order], RECORD) if len(whole) < 2 else _taken(whole, order)
+    sorted_ = joined([whole[k : k + 1] for k in order], RECORD) if len(whole) < 2 else taken(whole, order)
     sorted_["ts_ns"] = sorted_["venue_ts_ns"] + latency_ns
     return sorted_
 
 
-def _taken(whole: Array, order: Array) -> Array:
+def taken(whole: Array, order: Array) -> Array:
     """Rows in another order, byte for byte (numpy's own indexing may repack overlapping fields)."""
     out = np.empty(len(order), RECORD)
-    out.view(np.uint8).reshape(-1, 64)[:] = whole.view(np.uint8).reshape(-1, 64)[order]
+    out.view(np.uint8).reshape(-1, 64)[:] = np.ascontiguousarray(whole).view(np.uint8).reshape(-1, 64)[order]
     return out
 
 
@@ -187,7 +188,7 @@ def _funding(rng: np.random.Generator, weather: Weather, i: int) -> Array:
 
 # --- sessions that are looked at after every event ------------------------------------------------
 
-SUMS, IDENTITY, NEGATIVE, RESERVE, NAKED, UNSIZED, LATE, GREEDY = 1, 2, 3, 4, 5, 6, 7, 8
+SUMS, IDENTITY, NEGATIVE, RESERVE, NAKED, UNSIZED, LATE, GREEDY, WALLETS, OVERDRAWN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 FINDINGS: Final = {
     SUMS: "a running sum is not the sum of its parts",
     IDENTITY: "cash + cost of open spot positions is not deposits + gross - fees + funding",
@@ -197,6 +198,8 @@ FINDINGS: Final = {
     UNSIZED: "the protection stands, waits for no answer, and covers less than the position",
     LATE: "an open position that is not leaving has had no confirmed stop for two seconds",
     GREEDY: "more than one entry at work, or an entry asks for more than was approved",
+    WALLETS: "the wallets are not the account's totals, or not what lies at their venue",
+    OVERDRAWN: "a wallet owes more than it has",
 }
 
 
@@ -263,6 +266,30 @@ def is_greedy(s: Any, i: int) -> bool:
 
 
 @kernel
+def audit_wallets(s: Any) -> int:
+    """0, or what is wrong with the wallets: each against its venue's positions and orders, all against the head."""
+    head = s.head[0]
+    cash = margins = 0
+    for w in range(s.wallets.shape[0]):
+        wallet = s.wallets[w]
+        cash += wallet.cash_e8
+        margins += wallet.pending_margins
+        margin = reserved = 0
+        for i in range(head.instruments):
+            if s.instruments[i].wallet == w:
+                margin += s.positions[i].margin_e8
+        for slot in range(s.orders.shape[0]):
+            order = s.orders[slot]
+            if order.client_id != 0 and s.instruments[order.instrument].wallet == w:
+                reserved += order.reserve_e8
+        if margin != wallet.margin_e8 or reserved != wallet.reserved_e8:
+            return WALLETS
+        if wallet_free_e8(wallet) < 0:
+            return OVERDRAWN
+    return WALLETS if cash != head.cash_e8 or margins != head.pending_margins else 0
+
+
+@kernel
 def audit(s: Any, since: Any) -> int:
     """0, or the first thing that is wrong with the core right now."""
     head = s.head[0]
@@ -304,7 +331,7 @@ def audit(s: Any, since: Any) -> int:
         return IDENTITY
     if free_e8(s) < s.limits[0].reserve_e8:
         return RESERVE
-    return 0
+    return audit_wallets(s)
 
 
 @kernel

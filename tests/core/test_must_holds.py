@@ -23,6 +23,7 @@ from engine.contracts.records import (
     OPERATOR,
     PARAMETER,
     PLACE,
+    REFUSED,
     VIOLATION,
 )
 from engine.core.limits import Limits
@@ -134,6 +135,8 @@ def check_books(played: Played) -> None:
     """Sums, protection, reserve at every event; agreement with the venue once nothing is in flight."""
     assert played.session.found == {}
     assert played.of(VIOLATION).size == 0
+    if played.session.core.state.wallets.size == 1:
+        assert reasons.VENUE_CASH not in played.of(REFUSED)["reason"], "one wallet is never tighter than the account"
     core, venue = played.session.core.state, played.session.venue
     lanes = venue.head[0]
     if lanes.sends_count or lanes.replies_count:

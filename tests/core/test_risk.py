@@ -30,6 +30,15 @@ def desk(*instruments: Any, **limits: float) -> Desk:
     return made
 
 
+def two_venues(first_usd: float, *instruments: Any, **limits: float) -> Desk:
+    """Two venues, the first with so much of the 1,000 USD."""
+    pair = list(instruments) or [instrument("AAA", venue="one"), instrument("BBB", venue="two")]
+    made = Desk(pair, wallets={"one": first_usd, "two": 1000.0 - first_usd}, **(WIDE | limits))
+    for i in range(len(pair)):
+        made.quote(i, 9_999, 10_000)
+    return made
+
+
 Scenario = Callable[[], tuple[Desk, int]]
 
 
@@ -141,6 +150,7 @@ REFUSALS: dict[str, tuple[int, Scenario]] = {
     "trade loss": (reasons.TRADE_LOSS, lambda: scenario(desk(), lots=300, stop=9_500)),
     "open risk counts": (reasons.DAY_LOSS, day_used_up_by_open_risk),
     "reserve": (reasons.RESERVE, lambda: scenario(desk(**UNBOUND), lots=850, stop=9_990)),
+    "venue's wallet": (reasons.VENUE_CASH, lambda: scenario(two_venues(45.0))),
     "notional": (reasons.ORDER_NOTIONAL, lambda: scenario(desk(order_notional_usd=40))),
     "exposure": (reasons.EXPOSURE, pending_counts),
     "one instrument": (reasons.INSTRUMENT_EXPOSURE, lambda: scenario(desk(instrument_exposure_usd=40))),

@@ -338,10 +338,10 @@ async def trading(
     ready to send orders."""
     if not venues:
         venues = [(spot(floor, number, **options), symbols or (list(floor.mid)[number],))]
+    shares = {venue.name: CASH / len(venues) for venue, _ in venues}
     values = {
         "world": "live", "home": home, "venues": venues, "strategies": EAGER, "limits": LIMITS, "capital_usd": CASH,
-        "must_hold_usd": {venue.name: CASH / len(venues) for venue, _ in venues}, "timeframes_s": TIMEFRAMES,
-        "warm_up_bars": 2,
+        "must_hold_usd": shares, "wallets_usd": shares, "timeframes_s": TIMEFRAMES, "warm_up_bars": 2,
     }  # fmt: skip
     made = LivePlan(**(values | (plan or {})))
     inflight.LATE_S = LATE_S  # type: ignore[misc]

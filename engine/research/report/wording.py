@@ -102,6 +102,7 @@ REFUSAL_WORDS: Final[dict[str, str]] = {
     "TRADE_LOSS": "the loss at the stop would pass the limit a trade",
     "DAY_LOSS": "today's loss plus all open stops would pass the day limit",
     "RESERVE": "it would touch the reserve",
+    "VENUE_CASH": "the venue's wallet cannot pay for it",
     "ORDER_NOTIONAL": "the order is larger than allowed",
     "EXPOSURE": "all positions together would be too large",
     "INSTRUMENT_EXPOSURE": "too much in one symbol",
