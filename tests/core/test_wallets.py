@@ -93,7 +93,10 @@ def several(seed: int, patient: bool, split: bool = True) -> Session:
     rng = np.random.default_rng([seed, 7])
     count = int(rng.integers(2, 4))
     made = [*some_instruments(rng, patient), instrument("GGG"), perp("HHH"), perp("III")]
-    made = [msgspec.structs.replace(one, venue=VENUES[k % count]) for k, one in enumerate(made)]
+    made = [  # makers pay no more than takers, whose fee is what the core reserves
+        msgspec.structs.replace(one, venue=VENUES[k % count], maker_fee=min(one.maker_fee, one.taker_fee))
+        for k, one in enumerate(made)
+    ]
     wallets = shares(rng, list(dict.fromkeys(one.venue for one in made)))
     weather = Weather(
         hours=float(rng.choice([10, 30])), ticks=bool(rng.random() < 0.3), volatility=float(rng.choice([0.001, 0.003])),
