@@ -10,8 +10,8 @@ from engine.core import patience, protect, timers
 from engine.core.compile import i64, kernel
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
-from engine.core.portfolio import equity_e8, note_equity, note_free, refresh_at_stop
-from engine.core.risk import judge_day, refit_day, watch_equity
+from engine.core.portfolio import note_equity, note_free, refresh_at_stop
+from engine.core.risk import forgive_drawdown, judge_day, refit_day, watch_equity
 from engine.core.wallet import move_money
 
 MAX_FILTERS = 5
@@ -55,9 +55,10 @@ def _look(s: Any, out: Any) -> None:
 
 @kernel
 def on_operator(s: Any, event: Any, out: Any) -> None:
-    """pause/reduce: no entries; emergency: cancel entries, flatten, lock; resume: only a person says so."""
+    """pause/reduce: no entries; emergency: cancel entries, flatten, lock; resume: only a person says so, and starts
+    a new peak only where the old one would forbid trading at once."""
     if event.reason == reasons.OPERATOR_RESUME:
-        s.head[0].peak_e8 = equity_e8(s)
+        forgive_drawdown(s)
         s.head[0].flattening = 0
         set_state(s, out, ACTIVE, reasons.OPERATOR_RESUME)
     elif event.reason == reasons.OPERATOR_PAUSE or event.reason == reasons.OPERATOR_REDUCE:

@@ -265,12 +265,26 @@ def count_order(s: Any) -> None:
 
 
 @kernel
+def is_drawn_down(s: Any) -> bool:
+    """Equity has fallen from its peak by the limit or more."""
+    head = s.head[0]
+    return head.peak_e8 - equity_e8(s) >= share_of(head.peak_e8, s.limits[0].drawdown_pct)
+
+
+@kernel
+def forgive_drawdown(s: Any) -> None:
+    """A person trades on after a drawdown: its peak would stop the engine again at once. Any other peak stands, or a
+    pause a day would undo the limit."""
+    if is_drawn_down(s):
+        s.head[0].peak_e8 = equity_e8(s)
+
+
+@kernel
 def watch_equity(s: Any, out: Any) -> None:
     """Peak and drawdown: past the limit only exits are allowed until a person resumes."""
     head = s.head[0]
-    equity = equity_e8(s)
-    head.peak_e8 = max(head.peak_e8, equity)
-    if head.trading_state == ACTIVE and head.peak_e8 - equity >= share_of(head.peak_e8, s.limits[0].drawdown_pct):
+    head.peak_e8 = max(head.peak_e8, equity_e8(s))
+    if head.trading_state == ACTIVE and is_drawn_down(s):
         note_equity(s, out)  # the worst of it, which hourly notes would miss
         set_state(s, out, REDUCING, reasons.DRAWDOWN_LIMIT)
 

@@ -150,12 +150,15 @@ def _other(s: Any, event: Any, out: Any) -> None:
 
 @kernel
 def _distrust(s: Any, event: Any) -> None:
-    """A feed broke or came back: what its books show is stale until the next quote."""
+    """A feed broke or came back: what its books show is stale until the next quote, and whether it has trades (else
+    mids price the bars) is learned anew."""
     if event.instrument < s.head[0].instruments:
         s.books[event.instrument].updated_ns = 0
+        s.books[event.instrument].has_trades = 0
     elif event.instrument == NO_INSTRUMENT:
         for i in range(s.head[0].instruments):
             s.books[i].updated_ns = 0
+            s.books[i].has_trades = 0
     else:
         s.head[0].quarantined += 1
 

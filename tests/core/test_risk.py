@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from probes import Desk, planned_loss, refusal, sized
-from streams import DAY_NS, SECOND_NS, instrument, perp, quote
+from streams import DAY_NS, SECOND_NS, instrument, paths, perp, quote
 
 from engine.contracts import reasons
 from engine.contracts.errors import BadInput
 from engine.contracts.records import FEED_STATUS, GAP, LIMIT, NO_INSTRUMENT, OPERATOR, ORDER_UNKNOWN, VIOLATION
 from engine.core.limits import BOUNDS, Limits
-from engine.core.orders import POOL
+from engine.core.orders import ACTIVE, POOL, REDUCING
 
 E8 = 10**8
 WIDE: dict[str, float] = {"max_data_age_s": 60, "order_notional_usd": 900, "instrument_exposure_usd": 900}
@@ -307,3 +307,41 @@ def test_sizing_never_passes_what_the_gate_would_refuse(
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.01, float("nan"), float("inf")])
 def test_nonsense_shares_of_risk_buy_nothing(share: float) -> None:
     assert sized(desk().state, 0, 1, 10_000, 9_900, 1, share) == 0
+
+
+def drawn_down() -> Desk:
+    """A desk whose open position has lost more than the drawdown limit."""
+    made = desk(drawdown_pct=0.5, trade_loss_usd=10.0)
+    made.open(0, 390, 10_000, 9_800)
+    made.quote(0, 9_849, 9_850)
+    assert made.head.trading_state == REDUCING
+    return made
+
+
+def test_resuming_after_a_drawdown_starts_a_new_peak() -> None:
+    made = drawn_down()
+    before = int(made.head.peak_e8)
+    made.say(OPERATOR, NO_INSTRUMENT, reason=reasons.OPERATOR_RESUME)
+    assert made.head.trading_state == ACTIVE and made.head.peak_e8 < before
+    made.quote(0, 9_848, 9_849)
+    assert made.head.trading_state == ACTIVE, "stopped again at once by the drawdown a person has seen"
+
+
+def test_a_pause_and_a_resume_leave_the_peak_alone() -> None:
+    """Regression: a pause a day made the drawdown limit meaningless."""
+    made = desk(drawdown_pct=50.0)
+    made.open(0, 390, 10_000, 9_800)
+    made.quote(0, 9_949, 9_950)
+    before = int(made.head.peak_e8)
+    made.say(OPERATOR, NO_INSTRUMENT, reason=reasons.OPERATOR_PAUSE)
+    made.say(OPERATOR, NO_INSTRUMENT, reason=reasons.OPERATOR_RESUME)
+    assert made.head.trading_state == ACTIVE and made.head.peak_e8 == before
+
+
+def test_quotes_price_the_bars_again_after_candles_warmed_up() -> None:
+    """Regression: candles of the warm-up said that there are trades, and a market of quotes alone never closed a bar."""
+    made = desk()
+    made.feed(paths(made.now_ns, 0, [10_000, 10_010, 9_990, 10_000]))
+    made.say(FEED_STATUS, NO_INSTRUMENT, reason=1)
+    made.quote(0, 10_049, 10_051)
+    assert made.state.books[0].last_ticks == 10_050
