@@ -339,7 +339,7 @@ def test_a_pause_and_a_resume_leave_the_peak_alone() -> None:
 
 
 def test_quotes_price_the_bars_again_after_candles_warmed_up() -> None:
-    """Regression: candles of the warm-up said that there are trades, and a market of quotes alone never closed a bar."""
+    """Regression: candles of the warm-up said that there are trades; a market of quotes alone never closed a bar."""
     made = desk()
     made.feed(paths(made.now_ns, 0, [10_000, 10_010, 9_990, 10_000]))
     made.say(FEED_STATUS, NO_INSTRUMENT, reason=1)
