@@ -189,5 +189,6 @@ async def test_a23_a_revoked_key_is_told_and_orders_are_refused(stand: Stand) ->
         assert any("check key" in text for text in rig.inlet.told("refused"))
         stream = rig.venue.execution._desk._user  # type: ignore[attr-defined]
         stream.connection.renew("cut by the test")
-        await rig.inlet.until(lambda: any("user stream refused" in text for text in rig.inlet.told("refused")))
+        await rig.inlet.until(lambda: any("subscription was refused" in text for text in rig.inlet.told("lost")))
+        assert len(rig.inlet.told("refused")) == 1
         assert not rig.venue.execution.is_ready

@@ -4,6 +4,7 @@
 * Without one, the limiter is asked on the side: entries are refused where there is no room, all others wait for it.
 * Without a socket, entries are refused here, as while our fills would not be heard; exits, stops and cancels go
   over HTTP. What is accepted while the user stream is down is ORDER_UNKNOWN at once, and so asked for.
+* While the venue refuses our key, entries are refused here (`key_watch`); all others are tried.
 * A command that could not leave while its answer was waited for is refused: the engine may have given it up by then.
 * An answer that does not come in time, and every request in flight when the socket breaks, is ORDER_UNKNOWN.
 """
@@ -34,7 +35,7 @@ from engine.venues.binance.market import allow_connection
 from engine.venues.binance.order_words import Command, OrderWords, stop_stands_in
 from engine.venues.binance.queries import Queries
 from engine.venues.binance.replies import RequestId
-from engine.venues.binance.rest import CLOCK, NotSent, heed_cancellation
+from engine.venues.binance.rest import CLOCK, KeyRefused, NotSent, heed_cancellation
 from engine.venues.binance.swaps import Swaps
 from engine.venues.binance.teller import Teller
 from engine.venues.binance.user_stream import PULSE, UserStream
@@ -146,6 +147,8 @@ class Desk:
         is_entry = order.role == ROLE_ENTRY and not order.bits & REDUCE_ONLY
         if is_entry and order.instrument in self._link.frozen:
             self._refuse(order, reasons.PRICE_FILTER)
+        elif is_entry and self._link.key.is_refused:
+            self._refuse(order, reasons.KEY_REFUSED)
         elif is_entry and not self._margins.fits(order.instrument, order.leverage):
             self._link.spawn(self._levered(order))
         elif is_entry and not self.is_ready:
@@ -187,6 +190,10 @@ class Desk:
         began_s = time.monotonic()
         try:
             await self._margins.lever(order.instrument, order.leverage)
+        except KeyRefused as error:
+            self._link.key.refused(str(error))
+            self._refuse(order, reasons.KEY_REFUSED)
+            return
         except (Refused, Retryable, Unknown) as error:
             self._link.say("refused", f"leverage not set: {error}", order.instrument)
             self._refuse(order, reasons.VENUE_REFUSED)
@@ -209,7 +216,9 @@ class Desk:
             self._refuse(order, reasons.RATE_LIMITED)
             return
         heed_cancellation()
-        if self._socket.is_up:
+        if urgency is Urgency.ENTRY and self._link.key.is_refused:
+            self._refuse(order, reasons.KEY_REFUSED)
+        elif self._socket.is_up:
             self._leave(order)
         elif urgency is Urgency.ENTRY:
             self._refuse(order, reasons.MARKET_CLOSED)
@@ -294,8 +303,7 @@ class Desk:
         if fault.code == CLOCK:
             link.say("clock", "the venue refuses our time; turn on time synchronisation (timedatectl set-ntp true)")
         elif fault.reaction is Fatal:
-            text = f"{fault.code} {shown(fault.message)}: check key, secret, permissions and bound addresses"
-            link.say("refused", text)
+            link.key.refused(f"{fault.code} {shown(fault.message)}")
         elif fault.reason == reasons.RATE_LIMITED:
             link.spawn(self._slow_down(fault))
         elif fault.reason in FILTERS:

@@ -37,6 +37,7 @@ from engine.venues.binance.rules import (
 )
 from engine.venues.binance.slate import venue_symbol
 from engine.venues.fills import SeenFills
+from engine.venues.key_watch import AGAIN_S, KeyWatch
 from engine.venues.port import Inlet, Notice, NoticeKind
 from engine.venues.sheet import Sheet
 
@@ -65,7 +66,9 @@ class Commission(msgspec.Struct):
 class Link:
     """`mine` are this venue's instruments by number, known once a part runs."""
 
-    def __init__(self, venue: str, dialect: Dialect, rest: Rest, client_ids: ClientIds) -> None:
+    def __init__(
+        self, venue: str, dialect: Dialect, rest: Rest, client_ids: ClientIds, key_again_s: float = AGAIN_S
+    ) -> None:
         self.venue, self.dialect, self.rest, self.client_ids = venue, dialect, rest, client_ids
         self.fills = SeenFills()
         self.rules: dict[str, Rules] = {}
@@ -80,6 +83,7 @@ class Link:
         self._inlet: Inlet | None = None
         self._users = 0
         self._background = Background(self.say)
+        self.key = KeyWatch(self._ask_signed, self.say, self.spawn, key_again_s)
         self._reread = asyncio.Event()
         self._out: np.ndarray[Any, Any] = np.zeros(64, RECORD)
         self._sheet = Sheet()
@@ -137,6 +141,9 @@ class Link:
         self.mine = {n: one for n, one in enumerate(instruments) if one.venue == self.venue}
         self.by_symbol = {venue_symbol(one): n for n, one in self.mine.items()}
         self._limits = {n: limits_of(one) for n, one in self.mine.items()}
+
+    async def _ask_signed(self) -> None:
+        await self.rest.get(self.dialect.account, signed=True)
 
     # --- the clock ------------------------------------------------------------------------------------
 

@@ -37,6 +37,10 @@ class NotSent(Retryable):
     """The request did not leave: nothing was done at the venue."""
 
 
+class KeyRefused(Refused):
+    """The venue does not take the key: every further request with it fails too."""
+
+
 class Answer(NamedTuple):
     """What came back. `code` is Binance's, 0 where it gave none."""
 
@@ -82,7 +86,7 @@ class Rest:
         self, call: Call, params: Mapping[str, Value] | None = None, signed: bool = False,
         urgency: Urgency = Urgency.MARKET_DATA, base: str = "",
     ) -> bytes:  # fmt: skip
-        """The body of a good answer. Raises Retryable, Refused or Fatal naming what the venue said."""
+        """The body of a good answer. Raises Retryable, Refused or KeyRefused naming what the venue said."""
         return self.judged(await self.exchange("GET", call, params or {}, signed, urgency, base), call)
 
     def judged(self, answer: Answer, call: Call) -> bytes:
@@ -92,7 +96,7 @@ class Rest:
         reaction = verdict(answer.status, answer.code, answer.text).reaction
         text = f"{self.venue} answered {call.path} with {answer.status} {answer.code or ''} {shown(answer.text)}"
         if reaction is Fatal:
-            raise Refused(f"{text}: check key, secret, permissions and the addresses the key is bound to")
+            raise KeyRefused(f"{text}: check key, secret, permissions and the addresses the key is bound to")
         raise Refused(text) if reaction is Refused else Retryable(text)
 
     async def exchange(

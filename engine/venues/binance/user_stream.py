@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
-from engine.contracts.errors import Refused, Retryable
+from engine.contracts.errors import Fatal, Refused, Retryable
 from engine.venues.binance.asides import Fault, Reply, StreamEnded
 from engine.venues.binance.dialects import Call
 from engine.venues.binance.link import Link
 from engine.venues.binance.market import allow_connection
 from engine.venues.binance.queries import Queries
-from engine.venues.binance.rest import CLOCK
+from engine.venues.binance.rest import CLOCK, KeyRefused
 from engine.venues.binance.teller import Teller
 from engine.venues.budgets import Urgency
 from engine.venues.connection import Connection
@@ -59,6 +59,9 @@ class UserStream:
             return endpoints.ws_api
         try:
             key = await self._listen_key("POST")
+        except KeyRefused as error:
+            self._link.key.refused(str(error))
+            raise Retryable(str(error)) from None
         except Refused as error:
             self._link.say("refused", str(error))
             raise Retryable(str(error)) from None
@@ -136,8 +139,11 @@ class UserStream:
         if fault.code == CLOCK:
             self._link.spawn(self._again())
             return
-        text = f"user stream refused: {fault.code} {shown(fault.message)}; check key, secret and permissions"
-        self._link.say("refused", text)
+        text = f"user stream refused: {fault.code} {shown(fault.message)}"
+        if fault.reaction is Fatal:
+            self._link.key.refused(text)
+        else:
+            self._link.say("refused", f"{text}; check key, secret and permissions")
         self.connection.renew("the subscription was refused")
 
     async def _again(self) -> None:

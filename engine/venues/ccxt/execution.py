@@ -6,6 +6,7 @@ Rules
   its order's placing is in.
 * A replacement is a confirmed cancel and then a new order: no exchange here replaces atomically through ccxt.
 * An order that could not leave within `LEAVE_S` is refused: the engine may have given it up by then.
+* While the venue refuses our key, entries are refused here (`key_watch`); all others are tried.
 * What the streams and the answers say goes through `Reports`, which tells everything once.
 """
 
@@ -28,6 +29,7 @@ from engine.venues.ccxt.reports import Reports, Sent
 from engine.venues.ccxt.session import Session
 from engine.venues.ccxt.user_stream import UserStream
 from engine.venues.emulated_stops import EmulatedStops, HeldStop
+from engine.venues.key_watch import AGAIN_S, KeyWatch
 from engine.venues.port import Inlet, StreamHealth
 
 LEAVE_S: Final = 5.0  # with the longest wait for the rate limit, less than an unknown order is asked for
@@ -67,12 +69,14 @@ class CcxtExecution:
     """See `port.Execution`."""
 
     def __init__(
-        self, session: Session, board: Board, reports: Reports, stops: EmulatedStops, refresh: Refresh
-    ) -> None:
+        self, session: Session, board: Board, reports: Reports, stops: EmulatedStops, refresh: Refresh,
+        key_again_s: float = AGAIN_S,
+    ) -> None:  # fmt: skip
         self._session, self._board, self._reports, self._stops = session, board, reports, stops
         self._refresh = refresh
         self._inquiry = Inquiry(session, board, reports, stops)
-        self._stream = UserStream(session, board, reports, stops, self._inquiry)
+        self._key = KeyWatch(lambda: session.ask("fetch_balance"), reports.notice, session.spawn, key_again_s)
+        self._stream = UserStream(session, board, reports, stops, self._inquiry, self._key)
         self._leverage: dict[int, int] = {}
         self._has_told_emulated = False
         stops.fire = self._fire
@@ -131,6 +135,9 @@ class CcxtExecution:
             sent.answered.set()
 
     async def _create(self, want: Want, sent: Sent, leaves_s: float) -> None:
+        if want.urgency is Urgency.ENTRY and self._key.is_refused:
+            self._reports.tell(r.ORDER_REJECT, sent, reasons.KEY_REFUSED)
+            return
         if want.urgency is Urgency.ENTRY and not self._stream.stands:
             self._reports.tell(r.ORDER_REJECT, sent, reasons.MARKET_CLOSED)  # its fills would not be heard
             return
@@ -232,7 +239,9 @@ class CcxtExecution:
         if failure.reason == reasons.CLOCK_SKEW:
             self._reports.notice("clock", f"{failure.text}; measuring the venue's clock again")
             self._session.spawn(self._measure())
-        elif failure.reason in (reasons.KEY_REFUSED, reasons.RATE_LIMITED):
+        elif failure.reason == reasons.KEY_REFUSED:
+            self._key.refused(failure.text)
+        elif failure.reason == reasons.RATE_LIMITED:
             self._reports.notice("refused", failure.text, listing.number)
         elif failure.reason in _FILTERS:
             self._refresh.now.set()

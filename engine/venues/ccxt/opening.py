@@ -16,6 +16,7 @@ from engine.venues.ccxt.reports import Reports
 from engine.venues.ccxt.session import Session, new_client
 from engine.venues.emulated_stops import EmulatedStops
 from engine.venues.fills import SeenFills
+from engine.venues.key_watch import AGAIN_S
 from engine.venues.limiter import RateLimiter
 from engine.venues.port import Venue
 from engine.venues.signing import Secret
@@ -37,12 +38,14 @@ def open_ccxt(
     mute_s: float = MUTE_S,
     refresh_s: float = REFRESH_S,
     with_depth: bool = True,
+    key_again_s: float = AGAIN_S,
 ) -> Venue:
     """A venue of one of `facts.EXCHANGES`; nothing connects yet. Without a key only its market data work.
 
     `name` is the venue's name in instruments. `urls` are other addresses speaking the same protocol (`rest`, `ws`,
     `ws_api`, as the sandbox prints them). A feed without data for `mute_s` is taken for dead; rules and fees are read
-    again every `refresh_s`. Raises BadInput for an exchange, address or testnet that is not there.
+    again every `refresh_s`; a refused key is tried again every `key_again_s`. Raises BadInput for an exchange, address
+    or testnet that is not there.
     """
     client = new_client(exchange_id, key, secret or Secret(""), urls, testnet)
     facts = EXCHANGES[exchange_id]
@@ -51,6 +54,6 @@ def open_ccxt(
     market = CcxtMarketData(session, board, stops, mute_s, with_depth)
     reports = Reports(board, facts, client_ids, SeenFills())
     refresh = Refresh(session, board, market, refresh_s)
-    execution = CcxtExecution(session, board, reports, stops, refresh)
+    execution = CcxtExecution(session, board, reports, stops, refresh, key_again_s)
     account = CcxtAccount(session, board, reports, stops, refresh, testnet)
     return Venue(name, market, execution, account, market.close)

@@ -16,6 +16,7 @@ from engine.venues.ccxt.inquiry import Inquiry
 from engine.venues.ccxt.reports import Reports
 from engine.venues.ccxt.session import Session
 from engine.venues.emulated_stops import EmulatedStops
+from engine.venues.key_watch import KeyWatch
 from engine.venues.port import StreamHealth
 
 
@@ -23,10 +24,11 @@ class UserStream:
     """Feeds `Reports`. After it was gone, every order that may still live is asked for."""
 
     def __init__(
-        self, session: Session, board: Board, reports: Reports, stops: EmulatedStops, inquiry: Inquiry
-    ) -> None:
+        self, session: Session, board: Board, reports: Reports, stops: EmulatedStops, inquiry: Inquiry,
+        key: KeyWatch,
+    ) -> None:  # fmt: skip
         self._session, self._board, self._reports, self._stops = session, board, reports, stops
-        self._inquiry = inquiry
+        self._inquiry, self._key = inquiry, key
         self._is_up = asyncio.Event()
         self._is_dead_key = False
         self._reconnects = self._messages = 0
@@ -105,7 +107,7 @@ class UserStream:
         self._reconnects += was_up
         if failure is not None and failure.reaction is Fatal:
             self._is_dead_key = True
-            self._reports.notice("refused", f"orders and fills: {text}; check the API key and its rights")
+            self._key.refused(f"orders and fills: {text}")
         else:
             self._reports.notice("lost", f"orders and fills: {text}; connecting again")
 

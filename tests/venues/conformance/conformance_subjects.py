@@ -20,6 +20,7 @@ from engine.venues.binance.endpoints import MarketName, given
 from engine.venues.binance.venue import open_binance
 from engine.venues.budgets import BUDGETS
 from engine.venues.ccxt.opening import open_ccxt
+from engine.venues.key_watch import AGAIN_S
 from engine.venues.limiter import RateLimiter
 from engine.venues.port import Venue
 from engine.venues.signing import Secret
@@ -60,6 +61,7 @@ class Login(NamedTuple):
     secret: str
     mute_s: float
     live: LiveRedis
+    key_again_s: float = AGAIN_S
 
 
 Opener = Callable[[Login], Venue]
@@ -68,14 +70,14 @@ Opener = Callable[[Login], Venue]
 def ccxt(exchange: str) -> Opener:
     return lambda login: open_ccxt(
         exchange, "tested", ClientIds("keel7f"), key=login.key, secret=Secret(login.secret), urls=login.urls,
-        limiter=wide(login.live), mute_s=login.mute_s,
+        limiter=wide(login.live), mute_s=login.mute_s, key_again_s=login.key_again_s,
     )  # fmt: skip
 
 
 def native(market: MarketName) -> Opener:
     return lambda login: open_binance(
         market, given(login.urls), login.key, Secret(login.secret), wide(login.live), ClientIds("keel7f"),
-        name="tested", mute_s=login.mute_s,
+        name="tested", mute_s=login.mute_s, key_again_s=login.key_again_s,
     )  # fmt: skip
 
 
