@@ -14,6 +14,7 @@ from engine.store.viewrows import DecisionRow, FeedRow, FillRow, NoticeRow, Pict
 SHOWN: Final = 6  # rows of every stream where there is room
 STREAMS: Final = 4  # decisions, refusals, fills, notices
 OLD_S: Final = 5.0  # a feed without data for so long is shown in red
+FAR_MS: Final = 1_000.0  # a clock so far off is shown in yellow
 STATE_STYLES: Final = {"ACTIVE": "bold green", "REDUCING": "bold yellow", "HALTED": "bold red"}
 
 
@@ -96,7 +97,7 @@ def _stop_state(one: PositionRow) -> Text:
 
 
 def _feeds(picture: Picture, now_ns: int) -> Table:
-    table = _table("feeds", "stream", "", "age", "messages", "reconnects", "gaps", "undecodable")
+    table = _table("feeds", "stream", "", "age", "messages", "reconnects", "gaps", "undecodable", "clock")
     for name, one in picture.feeds.items():
         state = Text("up", style="green") if one.connected else Text("down", style="bold red")
         table.add_row(
@@ -107,8 +108,17 @@ def _feeds(picture: Picture, now_ns: int) -> Table:
             str(one.reconnects),
             str(one.gaps),
             str(one.undecodable),
+            _offset(one.clock_offset_ms),
         )
     return table
+
+
+def _offset(offset_ms: float | None) -> Text:
+    """The venue's clock less ours."""
+    if offset_ms is None:
+        return Text("")
+    far = abs(offset_ms) > FAR_MS
+    return Text(f"{offset_ms / 1e3:+.1f} s" if far else f"{offset_ms:+.0f} ms", style="yellow" if far else "")
 
 
 def _age(one: FeedRow, now_ns: int) -> Text:

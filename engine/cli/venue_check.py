@@ -15,6 +15,7 @@ from engine.cli.findings import Check
 from engine.contracts.errors import BadInput, KeelError, Retryable
 from engine.venues.plan import TESTNETS, VenuePlan
 from engine.venues.port import AccountFacts, Venue
+from engine.venues.server_clock import spoken_offset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from engine.store.keys import StoredKey
 
 ANSWER_S: Final = 30.0
+FAR_MS: Final = 1_000.0
 # Source: developers.binance.com, spot API docs, "Demo Mode for SPOT Trading".
 SPOT_DEMO: Final = {
     "rest": "https://demo-api.binance.com", "ws": "wss://demo-stream.binance.com",
@@ -136,6 +138,9 @@ def _judged(at: str, key: StoredKey, facts: AccountFacts) -> Check:
     found = f"{key.name} ({key.hint}) accepted: {rights}, {bound}"
     if facts.fees:
         found += f", {_fees(list(facts.fees.values()))}"
+    offset_ms = facts.clock_offset_ms
+    if offset_ms is not None:
+        found += f", its clock {spoken_offset(offset_ms)}"
     if facts.can_withdraw:
         return Check(at, False, found, "switch withdrawals off for this key, or make a new one")
     if not facts.can_trade:
@@ -143,6 +148,8 @@ def _judged(at: str, key: StoredKey, facts: AccountFacts) -> Check:
     fixes = [*facts.notes]
     if facts.is_ip_bound is False and not any("address" in note for note in fixes):
         fixes.append("bind the key to this machine's address at the exchange")
+    if offset_ms is not None and abs(offset_ms) > FAR_MS:
+        fixes.append("clocks that far apart are corrected for; turn on time synchronisation (timedatectl set-ntp true)")
     return Check(at, True, found, "; ".join(fixes))
 
 

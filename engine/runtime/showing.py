@@ -127,5 +127,5 @@ def _shown(kinds: Any) -> Any:
 def _feed(venue: str, one: StreamHealth) -> FeedRow:
     return FeedRow(
         venue=venue, stream=one.name, connected=one.connected, data_ns=one.data_ns, messages=one.messages,
-        reconnects=one.reconnects, gaps=one.gaps, undecodable=one.undecodable,
+        reconnects=one.reconnects, gaps=one.gaps, undecodable=one.undecodable, clock_offset_ms=one.clock_offset_ms,
     )  # fmt: skip

@@ -121,7 +121,8 @@ class EngineRow(ViewRow, frozen=True, kw_only=True):
 
 
 class FeedRow(ViewRow, frozen=True, kw_only=True):
-    """One stream of a venue. `data_ns`: wall time of its last data, 0 before the first; pings do not count."""
+    """One stream of a venue. `data_ns`: wall time of its last data, 0 before the first; pings do not count.
+    `clock_offset_ms`: the venue's clock less ours, where it is measured."""
 
     venue: str
     stream: str
@@ -131,6 +132,7 @@ class FeedRow(ViewRow, frozen=True, kw_only=True):
     reconnects: int
     gaps: int
     undecodable: int
+    clock_offset_ms: float | None = None
 
 
 class SettingRow(ViewRow, frozen=True, kw_only=True):

@@ -47,7 +47,8 @@ class Notice(NamedTuple):
 
 
 class StreamHealth(NamedTuple):
-    """One stream or connection. Times are wall ns, 0 before the first; `data_ns` counts data only, never pings."""
+    """One stream or connection. Times are wall ns, 0 before the first; `data_ns` counts data only, never pings.
+    `clock_offset_ms`: the venue's clock less ours, on streams that orders depend on; None where it is not measured."""
 
     name: str
     connected: bool
@@ -56,6 +57,7 @@ class StreamHealth(NamedTuple):
     reconnects: int
     gaps: int
     undecodable: int
+    clock_offset_ms: float | None = None
 
 
 class Inlet(Protocol):
@@ -128,13 +130,15 @@ class Rehearsing(Protocol):
 
 
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the venue says about the account and its key; fees as fractions, by `Instrument.symbol`."""
+    """What the venue says about the account and its key; fees as fractions, by `Instrument.symbol`.
+    `clock_offset_ms`: the venue's clock less ours, None where it is not measured."""
 
     can_trade: bool
     can_withdraw: bool
     is_ip_bound: bool | None  # None: the venue does not say
     fees: dict[str, tuple[Decimal, Decimal]] = {}  # maker, taker
     notes: tuple[str, ...] = ()
+    clock_offset_ms: float | None = None
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):

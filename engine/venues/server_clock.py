@@ -15,6 +15,7 @@ from engine.contracts.errors import BadInput, Refused
 _KEPT: Final = 32
 _MS: Final = 1_000_000
 _AHEAD_NS: Final = 1_000 * _MS  # further ahead than this and Binance refuses the request
+_JUMP_NS: Final = 1_000 * _MS
 _JITTER_NS: Final = 50 * _MS  # two estimates further apart than this plus their round trips: a clock was set
 
 
@@ -36,6 +37,12 @@ class ServerClock:
         self._doubted: _Sample | None = None
         self._offset_ns = 0
         self._rtt_ns = 0
+        self._settled_ns: int | None = None
+
+    @property
+    def offset_ms(self) -> float | None:
+        """`offset_ns` for people; None before the first sample."""
+        return self._offset_ns / _MS if self._samples else None
 
     @property
     def offset_ns(self) -> int:
@@ -68,6 +75,20 @@ class ServerClock:
         self._offset_ns = median_low(s.offset_ns for s in best)
         self._rtt_ns = best[0].rtt_ns
 
+    def jump(self) -> str:
+        """A sentence, once, where the offset moved by more than a second since it was asked for before; else empty."""
+        before, now = self._settled_ns, self._offset_ns
+        if not self._samples or (before is not None and abs(now - before) <= _JUMP_NS):
+            return ""
+        self._settled_ns = now
+        if before is None:
+            return ""
+        return (
+            f"{self._venue}'s clock jumped against ours by {(now - before) / 1e9:+.1f} s: it is now "
+            f"{spoken_offset(now / _MS)}; requests are stamped with its time. Where this machine's clock was set, turn "
+            "on time synchronisation (timedatectl set-ntp true)"
+        )
+
     def timestamp_ms(self, now_ns: int) -> int:
         """The ``timestamp`` of a signed request: the venue's time now, rounded down (never ahead)."""
         return (now_ns + self._offset_ns) // _MS
@@ -89,3 +110,9 @@ class ServerClock:
     @staticmethod
     def _far(a: _Sample, b: _Sample) -> bool:
         return abs(a.offset_ns - b.offset_ns) > (a.rtt_ns + b.rtt_ns) // 2 + _JITTER_NS
+
+
+def spoken_offset(offset_ms: float) -> str:
+    """``5.0 s ahead of ours`` or ``12 ms behind ours``: the venue's clock (its offset is the venue's less ours)."""
+    size = f"{abs(offset_ms):.0f} ms" if abs(offset_ms) < 1_000 else f"{abs(offset_ms) / 1e3:.1f} s"
+    return f"{size} {'behind' if offset_ms < 0 else 'ahead of'} ours"

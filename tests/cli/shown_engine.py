@@ -91,7 +91,7 @@ def fill_view(view: LiveWriter, core: Core) -> None:
     )  # fmt: skip
     feed = FeedRow(
         venue="sandbox", stream="quotes", connected=True, data_ns=NOW_NS, messages=999, reconnects=1, gaps=0,
-        undecodable=0,
+        undecodable=0, clock_offset_ms=5_012.0,
     )  # fmt: skip
     state = TRADING_STATES[int(core.state.head[0].trading_state)]
     view.put("in_force", cells(coreview.in_force(core)))

@@ -106,6 +106,19 @@ def test_doctor_finds_venue_redis_and_key_in_order(folder: Path, exchange: Excha
     assert pair["secret"] not in done.output and pair["key"] not in done.output
 
 
+@pytest.mark.parametrize("skew_ms, said", [(5_000, "5.0 s ahead of ours"), (-7_000, "7.0 s behind ours")])
+def test_a_clock_far_off_is_told_with_the_fix(folder: Path, exchange: Exchange, skew_ms: int, said: str) -> None:
+    pair = exchange.key("HMAC")
+    add(folder, pair["key"], pair["secret"])
+    exchange.tell("/faults", {"fault": "A14", "skew_ms": skew_ms})
+    try:
+        key = checks(call(folder, "keys", "test", "main", "--json"))["key box"]
+    finally:
+        exchange.tell("/faults", {"fault": "A14", "skew_ms": 0})
+    assert key["ok"] and f"its clock {said}" in key["found"]
+    assert "turn on time synchronisation" in key["fix"]
+
+
 def test_a_key_that_may_withdraw_is_refused_with_the_fix(folder: Path, exchange: Exchange) -> None:
     pair = exchange.key("HMAC")
     add(folder, pair["key"], pair["secret"])

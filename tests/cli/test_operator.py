@@ -82,7 +82,7 @@ def test_status_shows_everything_the_live_view_holds(home: Path) -> None:
     for said in (
         RUN, "PAPER", "$995.50", "-4.50", "4.50 of 20.00", "7.25", "790.00", "sandbox:BTC/USDT", "0.00312", "64012.34",
         "63000.5", "accepted", "sandbox:quotes", "999", "DAY_LOSS", "21.50", "ENTRY_SIGNAL", "p50 88 us, p99 410 us",
-        "book [ETH/USDT] read anew", "12,345", "2 conflated", "0.45 of 5 %",
+        "+5.0 s", "book [ETH/USDT] read anew", "12,345", "2 conflated", "0.45 of 5 %",
     ):  # fmt: skip
         assert said in done.stdout, said
     assert "NOT LIVE" not in done.stdout
@@ -95,6 +95,7 @@ def test_status_as_json_is_one_object_with_every_row(home: Path) -> None:
     assert found["positions"]["sandbox:BTC/USDT"]["stop"] == 63_000.5
     assert found["orders"]["7"]["trigger"] == 63_000.5
     assert found["feeds"]["sandbox:quotes"]["age_s"] > 0
+    assert found["feeds"]["sandbox:quotes"]["clock_offset_ms"] == 5_012.0
     assert found["refusals"][-1]["reason"] == "DAY_LOSS"
     assert 0 <= found["beat_age_s"] < 5
     assert found["engine"]["tick_to_order_us_p99"] == 410.0

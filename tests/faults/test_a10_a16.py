@@ -123,13 +123,15 @@ async def test_a13_while_we_are_banned_the_stop_stands_at_the_venue(tmp_path: Pa
 
 @pytest.mark.parametrize("skew_ms", [5000, -5000])
 async def test_a14_a_clock_jump(floor: Floor, tmp_path: Path, skew_ms: int) -> None:
-    """What the venue's clock refuses is sent once more, by the clock as it is now."""
+    """What the venue's clock refuses is sent once more, by the clock as it is now; the jump is told and shown."""
     async with trading(floor, tmp_path, 14 + (skew_ms > 0)) as running:
         await running.enter()
         await running.guarded()
         floor.fault("A14", skew_ms=skew_ms)
         await running.close()
-        assert running.told("clock") == []
+        assert len(running.told("clock")) == 1 and f"by {skew_ms / 1000:+.1f} s" in running.told("clock")[0]
+        offsets = [one.clock_offset_ms for one in running.service.showing.feeds().values() if "order" in one.stream]
+        assert offsets and all(one == pytest.approx(skew_ms, abs=500) for one in offsets)
     floor.calm()
     await agree(running)
 

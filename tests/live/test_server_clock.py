@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contracts.errors import BadInput, Refused
-from engine.venues.server_clock import ServerClock
+from engine.venues.server_clock import ServerClock, spoken_offset
 
 MS = 1_000_000
 T0 = 1_700_000_000_000 * MS
@@ -76,3 +76,18 @@ def test_skew_is_refused_with_the_fix() -> None:
 def test_a_reply_before_its_request_is_refused() -> None:
     with pytest.raises(BadInput, match="clock was set"):
         ServerClock("binance").note(T0, T0, T0 - 1)
+
+
+def test_a_jump_of_the_offset_is_told_once() -> None:
+    clock = ServerClock("binance_spot")
+    assert clock.jump() == "" and clock.offset_ms is None
+    for k, offset_ms in enumerate((5000, 5000, 5900, 5900, -1500, -1500, -1500)):
+        sent = k * 10**9
+        clock.note(sent, sent + 10**6 + offset_ms * 10**6, sent + 2 * 10**6)
+        told = clock.jump()
+        if k == 5:
+            assert told.startswith("binance_spot's clock jumped against ours by -6.5 s: it is now 1.5 s behind ours")
+        else:
+            assert told == "", k
+    assert clock.offset_ms == -1500
+    assert (spoken_offset(12.4), spoken_offset(-1500)) == ("12 ms ahead of ours", "1.5 s behind ours")

@@ -149,6 +149,11 @@ async def test_a14_a_clock_jump_is_measured_and_the_order_sent_once_more(sandbox
         assert "order_reject" not in rig.inlet.of(buy)
         sell = rig.place(-1, 90)
         await rig.has(sell, "fill")
+        (told,) = rig.inlet.told("clock")
+        assert f"by {skew_ms / 1000:+.1f} s" in told
+        for stream in rig.venue.execution.health():
+            assert stream.clock_offset_ms == pytest.approx(skew_ms, abs=300)
+        assert (await rig.venue.account.check()).clock_offset_ms == pytest.approx(skew_ms, abs=300)
 
 
 async def test_a15_a_mute_socket_is_dead_and_opened_anew(sandbox: Stand) -> None:

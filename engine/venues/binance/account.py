@@ -76,6 +76,7 @@ class BinanceAccount:
             is_ip_bound=None if rights is None else rights.ipRestrict,
             fees=fees,
             notes=notes,
+            clock_offset_ms=link.rest.clock.offset_ms,
         )
 
     async def _can_trade(self, rights: Restrictions | None) -> tuple[bool, tuple[str, ...]]:

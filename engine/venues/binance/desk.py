@@ -118,7 +118,9 @@ class Desk:
         return self._socket.is_up and self._user.is_ready
 
     def health(self) -> list[StreamHealth]:
-        return [self._socket.health, self._user.connection.health]
+        offset_ms = self._link.rest.clock.offset_ms
+        both = (self._socket.health, self._user.connection.health)
+        return [one._replace(clock_offset_ms=offset_ms) for one in both]
 
     def _replaces(self, number: int) -> bool:
         """The venue replaces an order of this instrument in one request."""

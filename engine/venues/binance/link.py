@@ -81,6 +81,7 @@ class Link:
         self.algo_book: dict[int, bool] = {}  # our order -> it lies in the book of conditional orders
         self._limits: dict[int, tuple[int, ...]] = {}
         self._inlet: Inlet | None = None
+        rest.clock_jumped = lambda text: self.say("clock", text)
         self._users = 0
         self._background = Background(self.say)
         self.key = KeyWatch(self._ask_signed, self.say, self.spawn, key_again_s)

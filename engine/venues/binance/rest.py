@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -75,6 +75,7 @@ class Rest:
         self.venue, self.dialect, self.endpoints = venue, dialect, endpoints
         self.key, self.signer, self.limiter = key, signer, limiter
         self.clock = ServerClock(venue)
+        self.clock_jumped: Callable[[str], None] = lambda text: None
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -137,6 +138,8 @@ class Rest:
                 raise Retryable(f"{self.venue}: its answer to {self.dialect.time.path} is no time") from None
             if received >= sent:
                 self.clock.note(sent, stamp.serverTime * 1_000_000, received)
+        if text := self.clock.jump():
+            self.clock_jumped(text)
 
     async def close(self) -> None:
         """Close the connections; the next request opens new ones."""

@@ -88,8 +88,9 @@ class CcxtAccount:
         await self._check_modes()
         fees = await self._refresh.read_fees() if self._board.by_symbol else {}
         return AccountFacts(
-            can_trade=can_trade, can_withdraw=can_withdraw, is_ip_bound=is_bound, fees=fees, notes=tuple(notes)
-        )
+            can_trade=can_trade, can_withdraw=can_withdraw, is_ip_bound=is_bound, fees=fees, notes=tuple(notes),
+            clock_offset_ms=session.clock.offset_ms,
+        )  # fmt: skip
 
     async def _first_signed(self) -> Any:
         """The first signed question: what is wrong with key or clock shows here."""

@@ -115,6 +115,8 @@ class Session:
             sent = time.time_ns()
             server_ms = await self.ask("fetch_time")
             self.clock.note(sent, int(server_ms) * 1_000_000, time.time_ns())
+        if text := self.clock.jump():
+            self.say("clock", text)
         self.exchange.options["timeDifference"] = -self.clock.offset_ns // 1_000_000
 
     def _weigh(self, api: Any, *about: Any) -> Any:

@@ -47,7 +47,10 @@ class UserStream:
                 tasks.create_task(self._trades())
 
     def health(self) -> StreamHealth:
-        return StreamHealth("orders", self._is_up.is_set(), self._data_ns, self._messages, self._reconnects, 0, 0)
+        return StreamHealth(
+            "orders", self._is_up.is_set(), self._data_ns, self._messages, self._reconnects, 0, 0,
+            self._session.clock.offset_ms,
+        )  # fmt: skip
 
     async def _orders(self) -> None:
         """The user stream's orders, until cancelled."""
