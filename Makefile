@@ -19,7 +19,7 @@ help:
 	@echo "make test    set up, then ruff, mypy, import contracts and the tests (minutes)"
 	@echo "make soak    the long tests that make test leaves out"
 	@echo "make bench   measure the core and the whole engine over the wire (minutes; peers: make peers first)"
-	@echo "make peers   install nautilus_trader, hftbacktest and exchange clients into .venv-peers"
+	@echo "make peers   install nautilus_trader and hftbacktest into .venv-peers"
 	@echo "make docs    write docs/configuration.md and keel.example.toml from the settings"
 	@echo "make lint    ruff, mypy and the import contracts only"
 
@@ -58,6 +58,12 @@ $(VENV)/.dev: $(VENV)/.engine
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+.venv-clients/.done: tests/sandbox/peers/requirements.txt | $(BIN)/python
+	@echo "setup: creating .venv-clients (other people's exchange clients, for the tests of the sandbox)"
+	@$(BIN)/python -m venv .venv-clients
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 demo: setup
 	@$(BIN)/trading-cli demo $(if $(SECONDS_GIVEN),--seconds $(SECONDS_GIVEN))
 
@@ -66,7 +72,7 @@ lint: $(VENV)/.dev
 	@echo "lint: mypy" && $(BIN)/mypy
 	@echo "lint: import contracts" && $(BIN)/lint-imports --no-logo
 
-test: lint
+test: lint .venv-clients/.done
 	@echo "test: pytest" && $(BIN)/pytest -n 2 --dist loadfile -m "not soak"
 
 soak: $(VENV)/.dev

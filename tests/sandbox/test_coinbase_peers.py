@@ -1,4 +1,4 @@
-"""coinbase-advanced-py, in the venv of `make peers`, with only URLs and keys changed: ES256 and Ed25519 keys."""
+"""coinbase-advanced-py, in the venv of `make test`, with only URLs and keys changed: ES256 and Ed25519 keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from running_coinbase import RunningCoinbase
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 SCRIPT = Path(__file__).parent / "peers" / "coinbase_advanced.py"
 
 
@@ -74,7 +74,7 @@ def test_coinbase_advanced_py_trades_and_listens(
     running: RunningCoinbase, tls: tuple[str, Path], kind: str, account: int
 ) -> None:
     if not PYTHON.exists():
-        pytest.skip("no .venv-peers: make peers installs the client this test runs")
+        pytest.skip("no .venv-clients: make test installs the client this test runs")
     address, vouching = tls
     done = subprocess.run(
         [PYTHON, SCRIPT, kind, str(account)], input=json.dumps(running.line | {"tls": address}), text=True,
@@ -82,7 +82,7 @@ def test_coinbase_advanced_py_trades_and_listens(
         env=os.environ | {"REQUESTS_CA_BUNDLE": str(vouching), "NO_PROXY": "127.0.0.1"},
     )  # fmt: skip
     if "No module named 'coinbase" in done.stderr:
-        pytest.skip("coinbase-advanced-py is not in .venv-peers: make peers installs it")
+        pytest.skip("coinbase-advanced-py is not in .venv-clients: make test installs it")
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "rights": [True, True, False], "portfolio": True, "wallets": ["BTC", "ETH", "USD", "USDC"], "bought": "FILLED",

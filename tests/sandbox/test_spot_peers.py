@@ -1,4 +1,4 @@
-"""Clients no one here wrote, in the venv of `make peers`, with only URLs and keys changed: HMAC, Ed25519 and RSA."""
+"""Clients no one here wrote, in the venv of `make test`, with only URLs and keys changed: HMAC, Ed25519 and RSA."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 from running_sandbox import Running
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+PYTHON = ROOT / ".venv-clients" / "bin" / "python"
 SCRIPTS = Path(__file__).parent / "peers"
 
 
 def run(running: Running, script: str, needs: str) -> Any:
     if not PYTHON.exists():
-        pytest.skip("no .venv-peers: make peers installs the clients this test runs")
+        pytest.skip("no .venv-clients: make test installs the clients this test runs")
     done = subprocess.run(
         [PYTHON, SCRIPTS / f"{script}.py"], input=json.dumps(running.line), capture_output=True, text=True, timeout=60
     )
     if f"No module named '{needs}" in done.stderr:
-        pytest.skip(f"{needs} is not in .venv-peers: make peers installs it")
+        pytest.skip(f"{needs} is not in .venv-clients: make test installs it")
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -11,7 +11,7 @@ import pytest
 from running_usdm import RunningUsdm
 
 HERE = Path(__file__).parent
-PYTHON = HERE.parents[1] / ".venv-peers/bin/python"
+PYTHON = HERE.parents[1] / ".venv-clients/bin/python"
 
 
 def has_client() -> bool:
@@ -22,7 +22,7 @@ def has_client() -> bool:
 
 def test_python_binance_trades_perpetuals() -> None:
     if not has_client():
-        pytest.skip("python-binance is not in .venv-peers; `make peers` installs what the peers need")
+        pytest.skip("python-binance is not in .venv-clients; `make test` installs what the peers need")
     usdm = RunningUsdm()
     try:
         key, secret = usdm.key()
@@ -45,7 +45,7 @@ def test_python_binance_trades_perpetuals() -> None:
 
 def test_python_binance_listens_to_perpetuals() -> None:
     if not has_client():
-        pytest.skip("python-binance is not in .venv-peers; `make peers` installs what the peers need")
+        pytest.skip("python-binance is not in .venv-clients; `make test` installs what the peers need")
     usdm = RunningUsdm()
     try:
         script = HERE / "peers/python_binance_usdm_async.py"
