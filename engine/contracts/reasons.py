@@ -42,6 +42,7 @@ MOVED_AWAY: Final = 29  # the price left the range a patient entry was approved 
 STOP_REACHED: Final = 30
 STOP_MOVED: Final = 31
 POSITION_LEAVING: Final = 32
+BARS_FORGOTTEN: Final = 34  # of a feed: what comes next does not continue the bars before it
 VENUE_CASH: Final = 33  # the wallet of the venue cannot pay for it, whatever lies at the others
 
 # --- exits ------------------------------------------------------------------------------------
@@ -64,6 +65,7 @@ RESERVE_EXIT: Final = 115
 OUTGROWN_EXIT: Final = 116
 ENTRY_REPRICED: Final = 117
 ENTRY_ABANDONED: Final = 118
+MANUAL_EXIT: Final = 119  # closed at the venue by no order of ours
 
 # --- venue rejections -------------------------------------------------------------------------
 PRICE_FILTER: Final = 200
@@ -99,6 +101,8 @@ DAY_LOSS_LIMIT: Final = 305
 PROTOCOL_VIOLATION: Final = 306
 JOURNAL_FAILED: Final = 307
 NEW_DAY: Final = 308
+OPERATOR_HALT: Final = 309  # the invariant monitor: entries off, exits and stops go on
+OPERATOR_ADOPT: Final = 310
 
 # --- gaps: why a loss passed its plan ---------------------------------------------------------
 GAP_BETWEEN_TICKS: Final = 400

@@ -129,6 +129,7 @@ LIMIT: Final = 24
 OPERATOR: Final = 25
 FILTER: Final = 26
 BALANCE: Final = 27
+FOREIGN: Final = 28
 # --- commands ---------------------------------------------------------------------------------
 PLACE: Final = 100
 CANCEL: Final = 101
@@ -154,6 +155,7 @@ FORCED: Final = 4  # fills: liquidation or venue close, no order of ours
 JUMP: Final = 8  # path points, and fills on them: the price did not move continuously from the previous point
 LAST: Final = 16  # depth: last level of the batch; path: last point of its candle
 CORRECTION: Final = 32  # balances: the venue says so (reconciliation), not a deposit
+ADOPTED: Final = 64  # fills: by no order of ours, but of our position: a manual close, the watchdog, an adoption
 
 # --- small vocabularies -----------------------------------------------------------------------
 BUY: Final = 1
@@ -215,10 +217,12 @@ KINDS: Final[dict[int, Kind]] = {
     FORECAST: Kind("forecast", ("index", "value_e9", "confidence_e9", "expires_ns", "digest")),
     PARAMETER: Kind("parameter", ("reason", "index", "value_e9")),
     LIMIT: Kind("limit", ("index", "amount_e8")),
-    OPERATOR: Kind("operator", ("reason",)),
+    OPERATOR: Kind("operator", ("reason", "trigger_ticks")),  # trigger_ticks: of an adoption, its stop
     FILTER: Kind("filter", ("index", "amount_e8")),
     # `index` is the asset, `instrument` any of the venue whose wallet it is; none will do where there is one wallet
     BALANCE: Kind("balance", ("index", "amount_e8", "bits")),
+    # a position at the venue that is not ours: signed lots, 0 where it is gone
+    FOREIGN: Kind("foreign", ("qty_lots",)),
     PLACE: Kind("place", (*_WANT, "client_id", "price_ticks", "qty_lots", "trigger_ticks", "ref_id")),
     CANCEL: Kind("cancel", (*_WANT, "client_id")),
     REFUSED: Kind("refused", ("strategy", "side", "reason", "measured_e8", "limit_e8", "qty_lots", "trigger_ticks")),

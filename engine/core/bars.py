@@ -61,6 +61,14 @@ def update(bars: Any, ring: Any, timeframes_ns: Any, ts_ns: int, price: int, lot
 
 
 @kernel
+def forget(s: Any, i: int) -> None:
+    """Begin an instrument's bars anew."""
+    for k in range(TIMEFRAMES):
+        s.bars[i, k].closed = 0
+        s.bars[i, k].end_ns = 0
+
+
+@kernel
 def _close(bar: Any, ring: Any) -> None:
     done = ring[bar.closed % RING]
     done.start_ns = bar.start_ns

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.records import (
+    ADOPTED,
     CANCEL_ACK,
     CANCEL_REJECT,
     FILL,
@@ -28,10 +31,34 @@ from engine.core.portfolio import fold_fill
 from engine.core.risk import enforce_day, watch_equity
 
 TARGET_PAUSE_NS = 5_000_000_000
+KEPT: Final = 256
+"""Trade ids remembered for each instrument: more than any order of ours is filled in."""
+
+TOLD: Final = np.dtype((np.record, [("count", "<i8"), ("ids", "<i8", (KEPT,))]))
+"""The newest trade ids of an instrument; `count` were folded in all."""
+
+
+@kernel
+def _was_told(told: Any, trade_id: int) -> bool:
+    """True where a fill of that id was folded before. Fills without an id (0) are never taken for repeated."""
+    if trade_id == 0:
+        return False
+    for k in range(min(told.count, KEPT)):
+        if told.ids[k] == trade_id:
+            return True
+    return False
+
+
+@kernel
+def _remember(told: Any, trade_id: int) -> None:
+    if trade_id != 0:
+        told.ids[told.count % KEPT] = trade_id
+        told.count += 1
+
 
 @kernel
 def order_event(s: Any, event: Any, out: Any) -> None:
-    """Apply one order event. An order we never sent is a violation, except for forced fills."""
+    """Apply one order event. An order we never sent is a violation, except for forced and adopted fills."""
     kind = event.kind
     if kind == FILL:
         _fill(s, event, out)
@@ -59,7 +86,7 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         if order.role == ROLE_STOP and (order.filled_lots > 0 or event.reason == reasons.NO_LIQUIDITY):
             _stopped_out(s, order)  # triggered, but nobody took the rest
         elif order.role == ROLE_EXIT and order.order_type == LIMIT_ORDER:
-            _keep_for_later(s, order)
+            _not_at_that_price(s, order)
     elif kind == ORDER_UNKNOWN:
         move(s, out, event.client_id, life.IN_DOUBT)
     elif kind == ORDER_TRIGGERED:
@@ -84,10 +111,13 @@ def _after_reject(s: Any, order: Any, reason: int) -> None:
 
 
 @kernel
-def _keep_for_later(s: Any, order: Any) -> None:
-    """The price left the target before our order came: no exit after all, the stop stands again."""
+def _not_at_that_price(s: Any, order: Any) -> None:
+    """The price left the target before our order came: no exit after all, the stop stands again. In an emergency the
+    rest leaves at the market, at once."""
     p = s.positions[order.instrument]
-    if p.exit_reason == reasons.TAKE_PROFIT:
+    if p.exit_reason == reasons.EMERGENCY_EXIT:
+        p.exit_after_ns = min(p.exit_after_ns, s.head[0].now_ns)
+    elif p.exit_reason == reasons.TAKE_PROFIT:
         p.exit_reason = 0
         p.exit_tries = 0
         p.exit_after_ns = 0
@@ -105,14 +135,18 @@ def _stopped_out(s: Any, order: Any) -> None:
 @kernel
 def _fill(s: Any, event: Any, out: Any) -> None:
     i = i64(event.instrument)
+    if _was_told(s.told[i], event.trade_id):  # after a reconnect, a restart, or because both ways told it
+        s.head[0].repeated += 1
+        return
     slot = find(s, event.client_id)
     side = i64(event.side)
-    if event.qty_lots <= 0 or event.price_ticks <= 0 or (slot < 0 and (event.bits & FORCED) == 0):
+    if event.qty_lots <= 0 or event.price_ticks <= 0 or (slot < 0 and (event.bits & (FORCED | ADOPTED)) == 0):
         violation(s, out, i, reasons.UNKNOWN_CLIENT_ID, event.client_id, event.price_ticks, event.qty_lots)
         return
     if slot >= 0 and (s.orders[slot].instrument != i or s.orders[slot].side != side):
         violation(s, out, i, reasons.BAD_EVENT, event.client_id, event.price_ticks, event.qty_lots)
         return
+    _remember(s.told[i], event.trade_id)
     p = s.positions[i]
     was_flat = p.qty_lots == 0
     role = 0
@@ -132,6 +166,8 @@ def _fill(s: Any, event: Any, out: Any) -> None:
         if role == ROLE_ENTRY:
             patience.on_answer(s, out, order, event)
     else:
+        if was_flat and (event.bits & ADOPTED) != 0:
+            trades.begin(s, i, 0, p.adopt_stop_ticks, 0)
         over = fold_fill(s, i, side, event, max(leverage, 1))
     if over > 0:
         violation(s, out, i, reasons.OVERFILL, event.client_id, event.price_ticks, over)

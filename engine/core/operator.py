@@ -55,8 +55,9 @@ def _look(s: Any, out: Any) -> None:
 
 @kernel
 def on_operator(s: Any, event: Any, out: Any) -> None:
-    """pause/reduce: no entries; emergency: cancel entries, flatten, lock; resume: only a person says so, and starts
-    a new peak only where the old one would forbid trading at once."""
+    """pause/reduce: no entries; halt: no entries until a person resumes; emergency: cancel entries, flatten, lock;
+    resume: only a person says so, and starts a new peak only where the old one would forbid trading at once; adopt:
+    the position that the next adopted fill opens is ours, with this stop."""
     if event.reason == reasons.OPERATOR_RESUME:
         forgive_drawdown(s)
         s.head[0].flattening = 0
@@ -72,8 +73,23 @@ def on_operator(s: Any, event: Any, out: Any) -> None:
             if p.entry_id != 0:
                 cancel(s, out, p.entry_id, reasons.EMERGENCY_EXIT)
         s.head[0].exits_due = 1
+    elif event.reason == reasons.OPERATOR_HALT:
+        set_state(s, out, HALTED, reasons.OPERATOR_HALT)
+    elif event.reason == reasons.OPERATOR_ADOPT and event.instrument < s.head[0].instruments:
+        p = s.positions[event.instrument]
+        p.adopt_stop_ticks = event.trigger_ticks
+        p.foreign_lots = 0
     else:
         violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.reason, 0)
+
+
+@kernel
+def on_foreign(s: Any, event: Any) -> None:
+    """So many lots of a perpetual lie at the venue that are not ours: no entries there until they are gone."""
+    if event.instrument >= s.head[0].instruments:
+        s.head[0].quarantined += 1
+        return
+    s.positions[event.instrument].foreign_lots = event.qty_lots
 
 
 @kernel

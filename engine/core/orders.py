@@ -6,10 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.reasons import NO_SUCH_TRANSITION, PROTOCOL_VIOLATION
+from engine.contracts.reasons import NO_SUCH_TRANSITION, PROTOCOL_VIOLATION, TAKE_PROFIT
 from engine.contracts.records import (
     CANCEL,
-    LIMIT_ORDER,
     NO_INSTRUMENT,
     PLACE,
     ROLE_ENTRY,
@@ -201,7 +200,7 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
         p.stop_id = order.client_id
     elif order.role == ROLE_EXIT:
         p.exit_id = order.client_id
-        if order.order_type == LIMIT_ORDER:
+        if order.reason == TAKE_PROFIT:
             order.decision_ticks = order.price_ticks  # a target was decided on long before the touch came there
     if order.replaces != 0:
         move(s, out, order.replaces, life.CANCEL_SENT)

@@ -66,7 +66,8 @@ POSITION: Final = np.dtype(
                 "naked_lots",
                 "look_ns",  # when to look at it again though nothing happens; NEVER: no need to
                 "doubts",  # orders whose outcome is unknown
-                "blocked",  # 1: no entries (foreign position, operator)
+                "foreign_lots",  # at the venue, signed, and not ours: no entries until it is gone or adopted
+                "adopt_stop_ticks",  # the stop of a position that is being adopted
             )
         ],
     )

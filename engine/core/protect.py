@@ -7,8 +7,9 @@ Rules
 -----
 * What is open and not leaving has a stop that the venue confirmed, at least as large, within `STOP_DEADLINE_NS`;
   else it leaves at the market. Each part that fills later has its own two seconds.
-* An exit that ended unfilled is sent again after 2, 4, 8 ... 64 s, for ever. One in doubt is sent again only where it
-  cannot sell twice (reduce-only perpetuals); spot waits for the venue's word and then acts at once.
+* An exit that ended unfilled is sent again after 2, 4, 8 ... 64 s, for ever; in an emergency it is first a limit near
+  the touch, then at once a market order, and sent again every 4 s at the latest. One in doubt is sent again only where
+  it cannot sell twice (reduce-only perpetuals); spot waits for the venue's word and then acts at once.
 * A stop without an answer is waited for as long as the deadline; then the exit goes out beside it.
 """
 
@@ -20,6 +21,7 @@ from engine.contracts import reasons
 from engine.contracts.records import GTC, IOC, LIMIT_ORDER, MARKET, REDUCE_ONLY, ROLE_EXIT, ROLE_STOP, STOP_MARKET
 from engine.core import life
 from engine.core.compile import kernel
+from engine.core.limits import SCALE
 from engine.core.money import fee_up, value_down
 from engine.core.orders import ACTIVE, CANCEL_PAUSE_NS, cancel, find, is_working, place
 from engine.core.patience import abandon
@@ -262,12 +264,20 @@ def _leave(s: Any, out: Any, i: int) -> None:
     kind, price = MARKET, touch
     if p.exit_reason == reasons.TAKE_PROFIT:
         kind, price = LIMIT_ORDER, p.target_ticks  # at the target or better, or it was none
+    elif p.exit_reason == reasons.EMERGENCY_EXIT and p.exit_tries == 0 and touch > 0:
+        kind, price = LIMIT_ORDER, max(touch + side * _cap_ticks(s, touch), 1)  # what it leaves goes at the market
     place(
         s, out, i, ROLE_EXIT, side, kind, IOC, REDUCE_ONLY, price, lots, 0, stop, p.exit_reason, p.strategy,
         p.leverage,
     )  # fmt: skip
     p.exit_tries += 1
-    p.exit_after_ns = now + SECOND_NS * (1 << min(p.exit_tries, 6))
+    p.exit_after_ns = now + SECOND_NS * (1 << min(p.exit_tries, 2 if s.head[0].flattening != 0 else 6))
+
+
+@kernel
+def _cap_ticks(s: Any, touch: int) -> int:
+    """How far from the touch an emergency's first exit may fill: as far as an entry may."""
+    return int(touch * (s.limits[0].fat_finger_bps / (10_000.0 * SCALE)))
 
 
 @kernel

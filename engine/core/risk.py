@@ -140,7 +140,7 @@ def _check_now(s: Any, i: int, more: bool) -> int:
         return reasons.NOT_ACTIVE
     if s.instruments[i].quote_is_cash == 0:
         return reasons.NOT_TRADABLE
-    if p.blocked != 0:
+    if p.foreign_lots != 0:
         return reasons.INSTRUMENT_BLOCKED
     if p.doubts != 0:
         return reasons.ORDER_IN_DOUBT

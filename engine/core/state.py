@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.instruments import E8, Instrument
-from engine.core import orders, patience, timers
+from engine.core import fills, orders, patience, timers
 from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
 from engine.core.book import BOOK
 from engine.core.limits import LIMITS, Limits
@@ -63,6 +63,7 @@ HEAD: Final = np.dtype(
                 "flattening",  # 1: after an emergency, until a person resumes: whatever opens is closed again
                 "exits_due",  # 1: positions or entries have to be looked at outside their own events
                 "quarantined",  # events refused as malformed
+                "repeated",  # fills that were told before
             )
         ],
     )
@@ -137,6 +138,7 @@ def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any],
         "bars": (BAR, (n, TIMEFRAMES)),
         "ring": (CLOSED_BAR, (n, TIMEFRAMES, RING)),
         "positions": (POSITION, (n,)),
+        "told": (fills.TOLD, (n,)),
         "plans": (patience.PLAN, (n,)),
         "orders": (ORDER, (orders.POOL,)),
         "timers": (i8, (timers.SLOTS,)),

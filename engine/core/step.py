@@ -16,6 +16,7 @@ from engine.contracts.records import (
     FEED_STATUS,
     FILTER,
     FORECAST,
+    FOREIGN,
     FUNDING,
     LIMIT,
     MARK,
@@ -107,6 +108,12 @@ def _market(s: Any, event: Any, out: Any) -> None:
     if priced:
         closed = bars.update(s.bars[i], s.ring[i], s.timeframes_ns, event.venue_ts_ns, one.last_ticks, lots)
     p = s.positions[i]
+    if event.ts_ns == 0:  # history: strategies learn from it, and nothing that is open is judged by it
+        wanted = p.exit_reason
+        if closed != 0:
+            table.on_bar(s, out, i, closed)
+        p.exit_reason = wanted
+        return
     if p.qty_lots != 0:
         portfolio.mark(s, i)
         risk.watch_equity(s, out)
@@ -143,6 +150,8 @@ def _other(s: Any, event: Any, out: Any) -> None:
         operator.on_balance(s, event, (event.bits & CORRECTION) != 0)
     elif kind == FILTER:
         operator.on_filter(s, event)
+    elif kind == FOREIGN:
+        operator.on_foreign(s, event)
     else:
         s.head[0].quarantined += 1
         violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, i64(kind), 0)
@@ -151,7 +160,10 @@ def _other(s: Any, event: Any, out: Any) -> None:
 @kernel
 def _distrust(s: Any, event: Any) -> None:
     """A feed broke or came back: what its books show is stale until the next quote, and whether it has trades (else
-    mids price the bars) is learned anew."""
+    mids price the bars) is learned anew. BARS_FORGOTTEN: bars and indicators begin anew too."""
+    if event.reason == reasons.BARS_FORGOTTEN and event.instrument < s.head[0].instruments:
+        bars.forget(s, i64(event.instrument))
+        table.forget(s, i64(event.instrument))
     if event.instrument < s.head[0].instruments:
         s.books[event.instrument].updated_ns = 0
         s.books[event.instrument].has_trades = 0

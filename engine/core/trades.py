@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.contracts import reasons
-from engine.contracts.records import CLOSED, EXCURSION, FORCED, GAP, JUMP, ROLE_STOP, TRADE_SIZE
+from engine.contracts.records import ADOPTED, CLOSED, EXCURSION, FORCED, GAP, JUMP, ROLE_STOP, TRADE_SIZE
 from engine.core.compile import kernel
 from engine.core.output import emit
 from engine.core.portfolio import stop_fill_ticks
@@ -43,6 +43,8 @@ def close(s: Any, out: Any, i: int, order_role: int, bits: int) -> None:
     reason = p.exit_reason
     if (bits & FORCED) != 0:
         reason = reasons.LIQUIDATION
+    elif (bits & ADOPTED) != 0:
+        reason = reasons.MANUAL_EXIT
     elif order_role == ROLE_STOP:
         reason = reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
     note = emit(s, out, CLOSED, i)

@@ -341,6 +341,7 @@ _HANDLERS: Final[dict[int, Callable[[_Fold, _Row], None]]] = {
     r.OPERATOR: _nothing,
     r.FILTER: _nothing,
     r.BALANCE: _nothing,
+    r.FOREIGN: _nothing,
     r.PLACE: _place,
     r.CANCEL: _order_event,
     r.REFUSED: _refused,

@@ -135,7 +135,7 @@ def _position(core: Core, i: int, p: Any) -> PositionRow:
         stop=_price(core, i, p["stop_ticks"]), stop_state=_stop_state(core, int(p["stop_id"])),
         target=_price(core, i, p["target_ticks"]), unrealised_usd=int(p["unrealised_e8"]) / USD,
         at_stop_usd=int(p["at_stop_e8"]) / USD, notional_usd=cost_usd, opened_ns=int(p["opened_ns"]),
-        blocked=bool(p["blocked"]),
+        blocked=bool(p["foreign_lots"]),
     )  # fmt: skip
 
 

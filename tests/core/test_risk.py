@@ -85,7 +85,7 @@ def position_open() -> tuple[Desk, int]:
 
 def blocked() -> tuple[Desk, int]:
     made = desk()
-    made.state.positions[0].blocked = 1
+    made.state.positions[0].foreign_lots = 3
     return scenario(made)
 
 

@@ -75,6 +75,16 @@ def on_tick(s: Any, out: Any, i: int) -> None:
     """Nothing happens between bars: the stop is at the venue."""
 
 
+@kernel
+def forget(s: Any, i: int) -> None:
+    """Begin the means anew."""
+    m = s.crossover[i]
+    m.fast = m.slow = 0.0
+    m.above = m.seen = 0
+
+
 RISING: Final = (("fast", "slow"),)
 
-STRATEGY: Final = Strategy(NUMBER, "crossover", "Crossover of two means", PARAMS, STATE, on_bar, on_tick, RISING)
+STRATEGY: Final = Strategy(
+    NUMBER, "crossover", "Crossover of two means", PARAMS, STATE, on_bar, on_tick, forget, RISING
+)

@@ -214,7 +214,7 @@ def on_tick(s: Any, out: Any, i: int) -> None:
     one_r = entry - position.first_stop_ticks
     if position.target_ticks == 0:
         position.target_ticks = int(entry + p.target_r * one_r) + 1
-    if position.best_ticks - entry >= p.trail_start_r * one_r:
+    if m.atr[LONG] > 0.0 and position.best_ticks - entry >= p.trail_start_r * one_r:
         trail = int(position.best_ticks - p.trail_atr * m.atr[LONG])
         if trail - position.stop_ticks > 0.25 * m.atr[LONG]:
             tighten_stop(s, i, trail)
@@ -222,7 +222,17 @@ def on_tick(s: Any, out: Any, i: int) -> None:
         want_exit(s, i, reasons.TIME_STOP)
 
 
+@kernel
+def forget(s: Any, i: int) -> None:
+    """Begin the indicators anew; `held` stays, it is about a position."""
+    m = s.momentum[i]
+    for k in range(bars.TIMEFRAMES):
+        m.fast[k] = m.slow[k] = m.atr[k] = m.turnover[k] = m.previous_close[k] = 0.0
+        m.seen[k] = 0
+    m.surge_now = 0.0
+
+
 STRATEGY: Final = Strategy(
-    NUMBER, "momentum", "Small-cap momentum", PARAMS, STATE, on_bar, on_tick,
+    NUMBER, "momentum", "Small-cap momentum", PARAMS, STATE, on_bar, on_tick, forget,
     rising=(("fast", "slow"), ("min_stop_pct", "max_stop_pct")),
 )  # fmt: skip

@@ -35,7 +35,8 @@ class Strategy(NamedTuple):
     """A row of the strategy table.
 
     `on_bar(s, out, i, closed_mask)` is called when instrument `i` closed bars (bit k: timeframe k);
-    `on_tick(s, out, i)` on every price of an instrument in which this strategy holds a position.
+    `on_tick(s, out, i)` on every price of an instrument in which this strategy holds a position. `forget(s, i)` begins
+    the indicators anew (not what it knows of a position): bars that do not continue the ones before follow.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Strategy(NamedTuple):
     state: np.dtype[Any]
     on_bar: Callable[..., None]
     on_tick: Callable[..., None]
+    forget: Callable[..., None]
     rising: tuple[tuple[str, str], ...] = ()  # pairs of parameters of which the first must be the smaller
 
     @property

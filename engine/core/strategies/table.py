@@ -57,5 +57,20 @@ def _call_on_tick(rows: Sequence[Strategy]) -> Callable[..., None]:
     return each
 
 
+def _call_forget(rows: Sequence[Strategy]) -> Callable[..., None]:
+    forget_one = rows[0].forget
+    rest = _call_forget(rows[1:]) if len(rows) > 1 else None
+    if rest is None:
+        return forget_one
+
+    @kernel
+    def each(s: Any, i: int) -> None:
+        forget_one(s, i)
+        rest(s, i)
+
+    return each
+
+
+forget: Final = _call_forget(STRATEGIES)
 on_bar: Final = _call_on_bar(STRATEGIES)
 on_tick: Final = _call_on_tick(STRATEGIES)
