@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.cli import (
+    audit,
     backtest,
     bench,
     compiling,
@@ -61,6 +62,7 @@ app.command("emergency")(control.emergency)
 app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
+app.add_typer(audit.app, name="audit")
 app.command("sandbox")(sandbox.sandbox)
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `hash` is SHA-256 over the canonical JSON (sorted keys, no spaces, ASCII) of the row without it; `prev_hash` is the
 hash of the row before (64 zeros for the first). A trigger refuses UPDATE, DELETE and TRUNCATE; `verify` finds what
-gets past it, except rows cut off the end: keep the `head` elsewhere to notice those.
+gets past it, except rows cut off the end: `engine.store.audit_check` notices those by what the home folder remembers.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, insert, select, text
 
 from engine.contracts.errors import BadInput
+from engine.store import audit_head
 from engine.store.database import Database
 from engine.store.schema import audit
 
@@ -39,22 +40,72 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """`broken_seq` is the first row that does not hold (None: all hold), `problem` says how."""
+    """`rows` hold, `chain` is the first one's hash and `head` the last one's. `broken_seq` is the first row that does
+    not hold (None: all hold), `problem` says how. `found`: the hashes that were looked for, and their rows."""
 
     rows: int
     head: str
+    chain: str = ""
     broken_seq: int | None = None
     problem: str = ""
+    found: dict[str, int] = {}
+
+
+class Appended(NamedTuple):
+    """How many rows were new, and the chain after them."""
+
+    rows: int
+    chain: str
+    last_seq: int
+    head: str
+
+
+class Chain:
+    """Rows taken one after the other, each held against the one before. `wanted` hashes are noticed on the way."""
+
+    def __init__(self, wanted: Collection[str] = ()) -> None:
+        self._wanted = frozenset(wanted)
+        self.found: dict[str, int] = {}
+        self.rows = 0
+        self.head = GENESIS
+        self.chain = ""
+
+    def take(self, row: dict[str, Any]) -> Verification | None:
+        """The next row; says what is wrong with it, None where it holds."""
+        if problem := _problem(row, self.rows + 1, self.head):
+            return self.told(row["seq"], problem)
+        self.rows, self.head = self.rows + 1, row["hash"]
+        self.chain = self.chain or self.head
+        if self.head in self._wanted:
+            self.found[self.head] = self.rows
+        return None
+
+    def told(self, broken_seq: int | None = None, problem: str = "") -> Verification:
+        """What was found so far."""
+        return Verification(
+            rows=self.rows, head=self.head, chain=self.chain, broken_seq=broken_seq, problem=problem, found=self.found
+        )
 
 
 def append(database: Database, changes: Sequence[Change]) -> int:
-    """Append `changes` in one transaction of their own. Returns how many were new."""
+    """Append `changes` in one transaction of their own, and note the new head. Returns how many were new."""
     with database.begin() as connection:
-        return append_within(connection, changes)
+        appended = append_within(connection, changes)
+    note_head(database, appended)
+    return appended.rows
 
 
-def append_within(connection: Connection, changes: Sequence[Change]) -> int:
-    """The same inside the caller's transaction. Raises BadInput for values JSON cannot hold."""
+def note_head(database: Database, appended: Appended) -> None:
+    """Remember the new head in the home folder, once the transaction holds. Raises Fatal where that cannot be written:
+    the rows are in the audit all the same."""
+    if appended.rows:
+        head = audit_head.head_now(appended.chain, appended.last_seq, appended.head, database.where)
+        audit_head.note(database.home, head)
+
+
+def append_within(connection: Connection, changes: Sequence[Change]) -> Appended:
+    """The same inside the caller's transaction; `note_head` is the caller's then. Raises BadInput for values JSON
+    cannot hold."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     keys = [change.key for change in changes if change.key is not None]
     known = set(connection.scalars(select(audit.c.key).where(audit.c.key.in_(keys))))
@@ -71,19 +122,29 @@ def append_within(connection: Connection, changes: Sequence[Change]) -> int:
         rows.append(row)
     if rows:
         connection.execute(insert(audit), rows)
-    return len(rows)
+    first = connection.scalar(select(audit.c.hash).where(audit.c.seq == 1))
+    return Appended(len(rows), first or "", seq, prev_hash)
 
 
-def verify(database: Database) -> Verification:
-    """Recompute the whole chain."""
-    prev_hash, count = GENESIS, 0
-    columns = [column for column in audit.c if column.name != "ts"]
+def verify(database: Database, wanted: Collection[str] = ()) -> Verification:
+    """Recompute the whole chain, looking for the `wanted` hashes on the way."""
+    chain = Chain(wanted)
     with database.begin() as connection:
-        for row in connection.execution_options(yield_per=1000).execute(select(*columns).order_by(audit.c.seq)):
-            if problem := _problem(dict(row._mapping), count + 1, prev_hash):
-                return Verification(rows=count, head=prev_hash, broken_seq=row.seq, problem=problem)
-            prev_hash, count = row.hash, count + 1
-    return Verification(rows=count, head=prev_hash)
+        for row in rows_of(connection):
+            if (broken := chain.take(row)) is not None:
+                return broken
+    return chain.told()
+
+
+def rows_of(connection: Connection, last: int | None = None) -> Iterator[dict[str, Any]]:
+    """Every row as it was hashed, from the first on; `last`: that many from the end only."""
+    columns = [column for column in audit.c if column.name != "ts"]
+    query = select(*columns).order_by(audit.c.seq)
+    if last is not None:
+        newest = select(audit.c.seq).order_by(audit.c.seq.desc()).limit(last)
+        query = query.where(audit.c.seq.in_(newest))
+    for row in connection.execution_options(yield_per=1000).execute(query):
+        yield dict(row._mapping)
 
 
 def row_hash(row: dict[str, Any]) -> str:

@@ -20,13 +20,19 @@ from engine.contracts.errors import BadInput, Fatal, Retryable
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK: Final = 0x4B65656C  # "Keel": two processes starting at once migrate one after the other
 _DRIVER: Final = "postgresql+psycopg"
+FOLDER: Final = "postgres"
+"""The embedded server's folder in a home."""
+EMBEDDED: Final = "embedded"
+"""`Database.where` of the embedded server."""
 
 
 class Database:
-    """An open, migrated store."""
+    """An open, migrated store. `home` is the folder it was opened for; `where` names the place without a user."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, home: Path, where: str) -> None:
         self._engine = engine
+        self.home = home
+        self.where = where
 
     @property
     def url(self) -> str:
@@ -55,18 +61,20 @@ def connect(url: str | None, home: Path) -> Iterator[Database]:
     for an unusable URL, Retryable when the server is unreachable, Fatal when the embedded one does not start.
     """
     if url is not None:
-        with _open(_parse(url)) as database:
+        parsed = _parse(url)
+        where = f"{parsed.host or 'localhost'}:{parsed.port or 5432}/{parsed.database or ''}"
+        with _open(parsed, home, where) as database:
             yield database
         return
-    with _embedded(home / "postgres") as socket_url, _open(_parse(socket_url)) as database:
+    with _embedded(home / FOLDER) as socket_url, _open(_parse(socket_url), home, EMBEDDED) as database:
         yield database
 
 
 @contextmanager
-def _open(url: URL) -> Iterator[Database]:
+def _open(url: URL, home: Path, where: str) -> Iterator[Database]:
     engine = create_engine(url, connect_args={"connect_timeout": 5, "application_name": "keel"}, pool_pre_ping=True)
     try:
-        database = Database(engine)
+        database = Database(engine, home, where)
         with database.begin() as connection:
             _migrate(connection)
         yield database
@@ -87,6 +95,7 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise BadInput("DATABASE_URL cannot be read; write postgresql://user:password@host:port/database") from None
+    learn(parsed.password)
     if parsed.drivername not in ("postgres", "postgresql", _DRIVER):
         raise BadInput(f"DATABASE_URL starts with {parsed.drivername!r}; only postgresql:// is supported")
     return parsed.set(drivername=_DRIVER)

@@ -119,10 +119,12 @@ def _project(database: Database, run_directory: Path, strategies: Mapping[int, s
         _write_run(connection, manifest)
         added = _write_rows(connection, manifest.run_id, ledger, cursor.rows)
         changes = changes_of(manifest, ledger, told, strategies)
-        added["audit"] = audit.append_within(connection, changes)
+        appended = audit.append_within(connection, changes)
+        added["audit"] = appended.rows
         rows = {name: len(getattr(ledger, name)) for name in _PROJECTED}
         after = {"entries": reading.entries, "digest": reading.digest, "rows": rows}
         _upsert(connection, schema.projections, {"run_id": manifest.run_id, **after})
+    audit.note_head(database, appended)
     return Projection(
         run_id=manifest.run_id,
         entries=reading.entries,
