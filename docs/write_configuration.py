@@ -15,6 +15,7 @@ from annotated_types import Ge, Le
 from engine.core import limits
 from engine.core.strategies.table import STRATEGIES
 from engine.markets import feedmodel
+from engine.runtime import doorplan
 from engine.runtime import plan as runtime
 from engine.settings import Account, Settings
 from engine.simulation import venue
@@ -111,6 +112,12 @@ def runtime_rows() -> list[Row]:
     return lists + bounded_rows(runtime.BOUNDS)
 
 
+def door_rows(table: str) -> list[Row]:
+    """[alerts], [doors]: unset words with an example, then numbers with bounds."""
+    words = [Row(name, "", "", "", "", text, toml(shown)) for name, (text, shown) in doorplan.MEANINGS[table].items()]
+    return words + (bounded_rows(doorplan.BOUNDS) if table == "doors" else [])
+
+
 def venue_rows() -> list[Row]:
     """`default` is in words: a venue's table is not there until somebody writes it."""
     return [Row(name, default, "", "", "", meaning) for name, (default, meaning) in venues.MEANINGS.items()]
@@ -151,6 +158,8 @@ def sections() -> dict[str, list[Row]]:
         "feed": feed_rows(),
         **strategies,
         "runtime": runtime_rows(),
+        "alerts": door_rows("alerts"),
+        "doors": door_rows("doors"),
     }
 
 

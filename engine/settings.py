@@ -17,12 +17,11 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import (
@@ -39,11 +38,12 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from engine.contracts.errors import BadInput
 from engine.core.limits import BOUNDS, Limits
-from engine.core.strategies.table import STRATEGIES
 from engine.markets.feedmodel import FeedModel
+from engine.runtime import tables
+from engine.runtime.doorplan import AlertsPlan, DoorsPlan
 from engine.runtime.plan import RuntimePlan, runtime_plan
 from engine.simulation.venue import SimulationModel
-from engine.venues.plan import VenuePlan, venue_plan
+from engine.venues.plan import VenuePlan
 
 PREFIX: Final = "KEEL_"
 CONFIG_VARIABLE: Final = "KEEL_CONFIG"
@@ -51,87 +51,6 @@ CONFIG_FILE: Final = "keel.toml"
 RECORDINGS: Final = Path("../shared/data")
 Mode = Literal["paper", "shadow", "live"]
 PLAIN_VARIABLES: Final = {"DATABASE_URL": "database_url", "REDIS_URL": "redis_url"}
-
-T = TypeVar("T", Limits, SimulationModel, FeedModel)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: the nearest known one, or all of them."""
-    known = list(known)
-    near = get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-
-
-def _numbers(section: str, table: Any) -> dict[str, float]:
-    """The table's values as floats. Raises ValueError naming the first key that is not a number."""
-    if not isinstance(table, Mapping):
-        raise ValueError(f"{section} must be a table of numbers, not {table!r}")
-    numbers: dict[str, float] = {}
-    for name, value in table.items():
-        try:
-            if isinstance(value, bool):
-                raise ValueError
-            numbers[name] = float(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{section}.{name} = {value!r} must be a number") from None
-    return numbers
-
-
-def _struct(section: str, kind: type[T], table: Any) -> T:
-    """A bounded struct of the core from a settings table. Raises ValueError for unknown names and bad values."""
-    if isinstance(table, kind):
-        return table
-    known = kind.__struct_fields__
-    numbers = _numbers(section, table)
-    for name in numbers:
-        if name not in known:
-            raise ValueError(f"{section}.{name} is not a setting; {_nearest(name, known)}")
-    try:
-        return msgspec.convert(numbers, kind, strict=False)  # 20.0 is 20 where the field counts something
-    except BadInput as error:
-        raise ValueError(str(error)) from None
-    except msgspec.ValidationError as error:
-        name = str(error).rpartition("$.")[2].rstrip("`")
-        raise ValueError(f"{section}.{name} = {table[name]} must be a whole number") from None
-
-
-def _strategies(tables: Any) -> Mapping[str, Mapping[str, float]]:
-    """Every strategy's parameters, defaults filled in and checked against the strategy's own bounds."""
-    if not isinstance(tables, Mapping):
-        raise ValueError(f"strategies must be tables such as [strategies.momentum], not {tables!r}")
-    rows = {row.name: row for row in STRATEGIES}
-    for name in tables:
-        if name not in rows:
-            raise ValueError(f"strategies.{name} is not a strategy; {_nearest(name, rows)}")
-    try:
-        given = {name: _numbers(f"strategies.{name}", tables.get(name, {})) for name in rows}
-        resolved = {name: row.resolve(given[name]) for name, row in rows.items()}
-    except BadInput as error:
-        raise ValueError(f"strategies: {error}") from None
-    return MappingProxyType(
-        {name: MappingProxyType({k: float(v) for k, v in values.items()}) for name, values in resolved.items()}
-    )
-
-
-def _venues(tables: Any) -> Mapping[str, VenuePlan]:
-    """Every venue's plan, in the order given. Raises ValueError naming table, key and fix."""
-    if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-        raise ValueError("venues must be tables such as [venues.binance]")
-    try:
-        return MappingProxyType({name: venue_plan(name, table) for name, table in tables.items()})
-    except BadInput as error:
-        raise ValueError(str(error)) from None
-
-
-def _runtime(table: Any) -> RuntimePlan:
-    if isinstance(table, RuntimePlan):
-        return table
-    if not isinstance(table, Mapping):
-        raise ValueError(f"runtime must be a table, not {table!r}")
-    try:
-        return runtime_plan(table)
-    except BadInput as error:
-        raise ValueError(str(error)) from None
 
 
 class Account(BaseModel):
@@ -175,14 +94,18 @@ class Settings(BaseSettings):
         examples=["secrets/passphrase"],
     )
     account: Account = Account()
-    limits: Annotated[Limits, BeforeValidator(partial(_struct, "limits", Limits))] = Limits()
-    simulation: Annotated[SimulationModel, BeforeValidator(partial(_struct, "simulation", SimulationModel))] = (
+    limits: Annotated[Limits, BeforeValidator(partial(tables.numbers, "limits", Limits))] = Limits()
+    simulation: Annotated[SimulationModel, BeforeValidator(partial(tables.numbers, "simulation", SimulationModel))] = (
         SimulationModel()
     )
-    feed: Annotated[FeedModel, BeforeValidator(partial(_struct, "feed", FeedModel))] = FeedModel()
-    strategies: Annotated[Any, BeforeValidator(_strategies)] = Field(default_factory=dict)
-    runtime: Annotated[RuntimePlan, BeforeValidator(_runtime)] = RuntimePlan()
-    venues: Annotated[Any, BeforeValidator(_venues)] = Field(default_factory=dict)
+    feed: Annotated[FeedModel, BeforeValidator(partial(tables.numbers, "feed", FeedModel))] = FeedModel()
+    strategies: Annotated[Any, BeforeValidator(tables.strategies)] = Field(default_factory=dict)
+    runtime: Annotated[
+        RuntimePlan, BeforeValidator(partial(tables.table, "runtime", RuntimePlan, made=runtime_plan))
+    ] = RuntimePlan()
+    alerts: Annotated[AlertsPlan, BeforeValidator(partial(tables.table, "alerts", AlertsPlan))] = AlertsPlan()
+    doors: Annotated[DoorsPlan, BeforeValidator(partial(tables.table, "doors", DoorsPlan))] = DoorsPlan()
+    venues: Annotated[Any, BeforeValidator(tables.venues)] = Field(default_factory=dict)
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @property
@@ -336,6 +259,17 @@ def read_file() -> dict[str, Any]:
         raise BadInput(f"{path} cannot be read: {error.strerror}; fix its permissions") from None
 
 
+def home_at_least() -> Path:
+    """The home folder even where another setting cannot be used: an emergency does not wait for a corrected file."""
+    for read in (read_environment, read_file):
+        try:
+            if home := read().get("home"):
+                return Path(str(home))
+        except BadInput:
+            continue
+    return Path(str(Settings.model_fields["home"].default))
+
+
 def read_environment() -> dict[str, Any]:
     """``KEEL_*`` (two underscores go one table deeper), ``DATABASE_URL`` and ``REDIS_URL`` as nested tables."""
     found: dict[str, Any] = {}
@@ -373,7 +307,7 @@ def _explain(error: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         section = path.rpartition(".")[0]
         known = Account.model_fields if section == "account" else Settings.model_fields
-        message = f"{path} is not a setting; {_nearest(path.rpartition('.')[2], known)}"
+        message = f"{path} is not a setting; {tables.nearest(path.rpartition('.')[2], known)}"
     elif error["type"] != "value_error":
         value = f" = {error['input']}" if path.startswith("account.") else ""  # anything else may be a secret
         message = f"{path}{value}: {message[:1].lower()}{message[1:]}"

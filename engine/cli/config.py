@@ -159,8 +159,8 @@ def flat(settings: Settings) -> dict[str, dict[str, Any]]:
         if not isinstance(value := getattr(settings, name), (dict, msgspec.Struct))
     }
     tables["account"] = settings.account.model_dump()
-    for name in ("limits", "simulation", "feed", "runtime"):
-        tables[name] = msgspec.to_builtins(getattr(settings, name))
+    for name in ("limits", "simulation", "feed", "runtime", "alerts", "doors"):
+        tables[name] = msgspec.to_builtins(getattr(settings, name), enc_hook=str)
     tables["strategies"] = {name: dict(values) for name, values in settings.strategies.items()}
     tables["venues"] = {name: msgspec.to_builtins(plan) | {"name": None} for name, plan in settings.venues.items()}
     return {name: {"value": value, "source": settings.sources.get(name, "default")} for name, value in _leaves(tables)}

@@ -77,7 +77,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def request(home: Path, who: str, why: str) -> Request:
-    """Ask for an emergency, or join the one that is asked for. Raises Fatal where not even an empty file can be made."""
+    """Ask for an emergency, or join the one that is asked for. Raises Fatal where not even an empty file can be."""
     standing = pending(home)
     if standing is not None:
         told = progress(home)
