@@ -42,6 +42,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     grade: Literal["candle-grade", "tick-grade"]
     simulated: bool
     synthetic: bool
+    continues: str = ""  # the run whose state this one began with: its opening snapshot lies beside the journal
+    order_prefix: str = ""  # of the client ids at the venues; the same in a whole line of runs
     code: str  # digest of every core and simulation source file
     events: int = 0
     digest: str = ""  # of every journalled entry and the final state

@@ -25,7 +25,7 @@ import numba.core.event
 import numpy as np
 
 _ENGINE: Final = Path(__file__).resolve().parent.parent
-_COMPILED_FOLDERS: Final = ("contracts", "core", "simulation", "markets")
+_COMPILED_FOLDERS: Final = ("contracts", "core", "simulation", "markets", "journal")
 _KEPT_CACHES: Final = 4
 _CACHE_BYTES: Final = 64 << 20  # an entry point takes a few MB; leave some room besides
 

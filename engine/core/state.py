@@ -148,6 +148,11 @@ def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any],
     return shapes | {row.name: (row.state, (n,)) for row in STRATEGIES}
 
 
+def names() -> tuple[str, ...]:
+    """The arrays a state is made of, in the order they lie in memory."""
+    return tuple(_shapes(1, 1, 1))
+
+
 def _views(buffer: np.ndarray[Any, Any], n: int, assets: int, wallets: int) -> Flat:
     views: dict[str, Any] = {}
     offset = 0

@@ -62,8 +62,9 @@ def encode_frame_head(place: int, count: int, payload: memoryview) -> bytes:
     return head + _CRC.pack(zlib.crc32(payload, zlib.crc32(head)))
 
 
-def check_header(path: Path, data: bytes, number: int, chain: bytes) -> None:
-    """Raise DamagedJournal unless `data` starts with the header of segment `number` chained to `chain`."""
+def check_header(path: Path, data: bytes, number: int, chain: bytes | None) -> None:
+    """Raise DamagedJournal unless `data` starts with the header of segment `number` chained to `chain` (None: what it
+    continues is not known)."""
     if len(data) < HEADER_BYTES:
         raise damaged(path, 0, f"{len(data)} bytes are too few for the {HEADER_BYTES} byte header")
     magic, version, entry_bytes, found_number, found_chain = _HEADER.unpack_from(data)
@@ -77,7 +78,7 @@ def check_header(path: Path, data: bytes, number: int, chain: bytes) -> None:
         raise damaged(path, 10, f"entries of {entry_bytes} bytes, expected {ENTRY.itemsize}")
     if found_number != number:
         raise damaged(path, 12, f"the header says segment {found_number}, the name says {number}")
-    if found_chain != chain:
+    if chain is not None and found_chain != chain:
         raise damaged(path, 16, "it does not continue the segments before it (chain digest differs)")
 
 

@@ -25,6 +25,7 @@ from engine.contracts.errors import Fatal
 from engine.contracts.records import ENTRY
 from engine.journal import atomic, frames
 from engine.journal.frames import Entries
+from engine.journal.walking import Walked, walk
 
 FOLDER: Final = "journal"
 FRAME_ENTRIES: Final = 16_384
@@ -52,9 +53,10 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
 class Reading(Iterator[Entries]):
     """Blocks of ENTRYs, checked while read. `recovery` is set once the last block was taken."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, first: int = 0) -> None:
         self._hash = hashlib.blake2b(digest_size=frames.CHAIN_BYTES)
         self._segments = _segment_paths(directory)
+        self._first = first
         self._last_seq = _FIRST_SEQ
         self._blocks = self._walk()
         self.entries = 0
@@ -77,9 +79,27 @@ class Reading(Iterator[Entries]):
 
     def _walk(self) -> Iterator[Entries]:
         for number, path in enumerate(self._segments):
+            if number < self._first:
+                continue
             data = _read_bytes(path)
-            frames.check_header(path, data, number, self._hash.digest())
-            yield from self._walk_segment(path, data, last=number == len(self._segments) - 1)
+            frames.check_header(path, data, number, self._hash.digest() if self._first == 0 else None)
+            is_last = number == len(self._segments) - 1
+            walked = walk(data)
+            if walked is not None and self._continues(walked.entries):
+                yield from self._walk_whole(path, len(data), walked, is_last)
+            else:
+                yield from self._walk_segment(path, data, last=is_last)
+
+    def _continues(self, entries: Entries) -> bool:
+        return not len(entries) or first_backward(entries["seq"], self._last_seq) is None
+
+    def _walk_whole(self, path: Path, size: int, walked: Walked, last: bool) -> Iterator[Entries]:
+        """A segment in which everything is in order, in one block."""
+        if len(walked.entries):
+            self._take(path, frames.HEADER_BYTES, walked.entries)
+            yield walked.entries
+        if last:
+            self._found(path, size, size, "", walked.closed, walked.frames)
 
     def _walk_segment(self, path: Path, data: bytes, last: bool) -> Iterator[Entries]:
         offset, place, closed, problem = frames.HEADER_BYTES, 0, False, ""
@@ -101,16 +121,19 @@ class Reading(Iterator[Entries]):
             return
         if problem and (later := frames.find_frame(data, offset + 1)) is not None:
             raise frames.damaged(path, offset, f"{problem}, and valid data follows at byte {later}")
+        self._found(path, offset, len(data), problem, closed and not problem, place)
+
+    def _found(self, path: Path, valid: int, size: int, problem: str, closed: bool, frames_found: int) -> None:
         self.recovery = Recovery(
             segment=str(path),
-            valid_bytes=offset,
-            torn_bytes=len(data) - offset,
+            valid_bytes=valid,
+            torn_bytes=size - valid,
             torn_reason=problem,
             entries=self.entries,
             last_seq=self._last_seq if self.entries else None,
-            closed=closed and not problem,
+            closed=closed,
             digest=self.digest,
-            frames=place,
+            frames=frames_found,
         )
 
     def _take(self, path: Path, offset: int, entries: Entries) -> None:
@@ -128,8 +151,9 @@ class Reading(Iterator[Entries]):
         return self._hash.copy()
 
 
-def read(directory: Path) -> Reading:
+def read(directory: Path, first: int = 0) -> Reading:
     """Iterate over the ENTRY blocks of the run folder `directory`; a torn tail is left out, and told in `recovery`.
+    From segment `first` on, where that is not 0: frames are checked, the chain of segments and `digest` are not.
 
     Raises DamagedJournal, also in mid-iteration, naming segment and offset.
     """
@@ -182,6 +206,11 @@ class JournalWriter:
     def last_seq(self) -> int | None:
         """`seq` of the last entry, None in an empty journal."""
         return self._last_seq if self.entries else None
+
+    @property
+    def segment(self) -> int:
+        """Number of the segment that is being written."""
+        return self._number
 
     def append(self, entries: Entries) -> None:
         """Write `entries` (contiguous ENTRY array; not copied). Longer ones than FRAME_ENTRIES take several frames.

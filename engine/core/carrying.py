@@ -1,0 +1,137 @@
+"""A core's state as named arrays: saved, put back, and carried over into a core of other instruments or another build.
+
+What a person would call the account is carried: money, positions, orders, limits and parameters in force, trading
+state, day, peak, cool-downs, timers. Bars and books are too; whoever goes on after a pause makes them stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from engine.contracts.errors import Fatal, Refused
+from engine.core import life, state
+from engine.core.strategies.table import STRATEGIES
+
+Array = np.ndarray[Any, Any]
+_BY_INSTRUMENT: Final = ("books", "bars", "ring", "positions", "told", "plans", "forecasts")
+
+
+def parts_of(core: state.Core) -> dict[str, Array]:
+    """A copy of everything the core knows, by name."""
+    return {name: getattr(core.state, name).copy() for name in state.names()}
+
+
+def put_back(core: state.Core, parts: Mapping[str, Any]) -> None:
+    """Put a saved state into a core of the same instruments and settings, field by field: a field this build added
+    begins at zero. Raises Fatal naming what does not fit."""
+    for name in state.names():
+        mine = getattr(core.state, name)
+        saved = parts.get(name)
+        if saved is None:
+            continue  # a strategy this build added
+        if not isinstance(saved, np.ndarray) or saved.shape != mine.shape:
+            raise _other(name, f"shape {getattr(saved, 'shape', None)} instead of {mine.shape}")
+        _copy(name, saved, mine)
+
+
+def carry_over(old: state.Core, new: state.Core, now_ns: int) -> None:
+    """Let `new` (fresh) go on where `old` stands, at `now_ns`.
+
+    Raises Refused naming an instrument or venue that `new` lacks and in which something is open, owed or held.
+    """
+    rows = _rows(old, new)
+    for name in ("head", "limits", "orders", "timers"):
+        _copy(name, getattr(old.state, name), getattr(new.state, name))
+    new.state.head["instruments"] = len(new.instruments)
+    for name in (*_BY_INSTRUMENT, *(row.name for row in STRATEGIES)):
+        source, target = getattr(old.state, name), getattr(new.state, name)
+        for k, i in enumerate(rows):
+            if i >= 0:
+                _copy(name, source[k : k + 1], target[i : i + 1])
+    new.state.params[:] = old.state.params
+    _carry_money(old, new)
+    orders = new.state.orders
+    used = orders["client_id"] != 0
+    orders["instrument"][used] = [max(rows[k], 0) for k in orders["instrument"][used]]
+    naked = new.state.positions["naked_ns"] != 0
+    new.state.positions["naked_ns"][naked] = now_ns  # its two seconds count from when somebody can act
+
+
+def _rows(old: state.Core, new: state.Core) -> list[int]:
+    """Where each of the old instruments stands in the new core, -1 where it is gone."""
+    places = {_key(one): i for i, one in enumerate(new.instruments)}
+    rows = [places.get(_key(one), -1) for one in old.instruments]
+    orders = old.state.orders
+    working = (orders["status"] != life.FREE) & (orders["status"] < life.FIRST_DONE)
+    for k, one in enumerate(old.instruments):
+        position = old.state.positions[k]
+        has_order = bool((working & (orders["instrument"] == k)).any())
+        if rows[k] < 0 and (position["qty_lots"] != 0 or has_order):
+            what = "an order is working" if has_order else "a position is open"
+            raise Refused(
+                f"{what} in {one.venue} {one.symbol} (tick {one.tick_size}, lot {one.lot_size}), which is not traded "
+                f"any more: put it back into venues.{one.venue}.symbols until that is over, or begin afresh with "
+                "trading-cli up --fresh (nothing is carried over then)"
+            )
+    return rows
+
+
+def _key(one: Any) -> tuple[Any, ...]:
+    return one.venue, one.symbol, one.tick_size, one.lot_size, one.contract_size
+
+
+def _carry_money(old: state.Core, new: state.Core) -> None:
+    """Balances by asset, wallets by venue."""
+    for k, asset in enumerate(old.assets):
+        amount = int(old.state.balances[k])
+        if asset in new.assets:
+            new.state.balances[new.assets.index(asset)] = amount
+    for asset in new.assets:
+        if asset not in old.assets:
+            new.state.balances[new.assets.index(asset)] = 0
+    before, after = _wallet_names(old), _wallet_names(new)
+    new.state.wallets[:] = np.zeros(1, new.state.wallets.dtype)
+    for k, venue in enumerate(before):
+        wallet = old.state.wallets[k]
+        if venue in after:
+            place = after.index(venue)
+            _copy("wallets", old.state.wallets[k : k + 1], new.state.wallets[place : place + 1])
+        elif any(int(wallet[name]) for name in wallet.dtype.names):
+            raise Refused(
+                f"${int(wallet['cash_e8']) / 1e8:,.2f} of this account lie at the venue {venue!r}, which is not traded "
+                f"at any more: put [venues.{venue}] back, or begin afresh with trading-cli up --fresh"
+            )
+
+
+def _wallet_names(core: state.Core) -> list[str]:
+    """Venues in the order of their wallets; one nameless wallet where the cash is not kept by venue."""
+    venues = list(dict.fromkeys(one.venue for one in core.instruments))
+    return venues if len(core.state.wallets) == len(venues) > 1 else venues[:1] if len(venues) == 1 else [""]
+
+
+def _copy(name: str, source: Array, target: Array) -> None:
+    """Field by field. Raises Fatal for a field that has no place any more."""
+    if source.dtype == target.dtype:
+        if source.shape != target.shape:
+            raise _other(name, f"shape {source.shape} instead of {target.shape}")
+        target[...] = source
+        return
+    fields: Sequence[str] = source.dtype.names or ()
+    if not fields or target.dtype.names is None:
+        raise _other(name, f"type {source.dtype} instead of {target.dtype}")
+    for field in fields:
+        if field not in target.dtype.names:
+            if source[field].any():
+                raise _other(name, f"the field {field!r}, which this build does not know")
+            continue
+        target[field][...] = source[field]
+
+
+def _other(name: str, what: str) -> Fatal:
+    return Fatal(
+        f"the saved state is of another build: {name} has {what}; start it with the version of Keel that wrote it, or "
+        "begin afresh with trading-cli up --fresh (nothing is carried over then)"
+    )
