@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
 from engine.contracts.errors import BadInput, Fatal, Retryable
+from engine.contracts.redaction import learn
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK: Final = 0x4B65656C  # "Keel": two processes starting at once migrate one after the other
