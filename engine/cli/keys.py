@@ -10,6 +10,7 @@ import typer
 
 from engine.cli.terminal import JsonOption, print_json, say
 from engine.contracts.errors import BadInput, Refused
+from engine.contracts.redaction import learn
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -34,6 +35,8 @@ class Parts:
         self.key = key
         self.secret = secret
         self.password = password
+        for part in (key, secret, password):
+            learn(part.get_secret_value() if part else None)
 
 
 @app.command("add")

@@ -2,7 +2,7 @@
 
 Results go to stdout (with ``--json`` exactly one JSON object), everything else to stderr. Exit codes: 0 done,
 1 failed, 2 usage, 3 refused by a limit or gate, 4 not reachable, 5 timed out. Where nobody reads the output any more
-(``trading-cli config | head``) a command ends without a word, with 1.
+(``trading-cli config | head``) a command ends without a word, with 1. No secret passes either stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
+from engine.cli.clean_streams import clean_streams
 from engine.contracts.errors import KeelError
+from engine.contracts.redaction import clean
 
 Progress = Callable[[float, str], None]
 
@@ -34,10 +36,11 @@ class Commands(typer.core.TyperGroup):
         return list(super().parse_args(ctx, args))
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            return self._explained(ctx)
-        finally:
-            sys.stdout.flush()  # here typer can still end it quietly where nobody reads; later nobody could
+        with clean_streams():
+            try:
+                return self._explained(ctx)
+            finally:
+                sys.stdout.flush()  # here typer can still end it quietly where nobody reads; later nobody could
 
     def _explained(self, ctx: Any) -> Any:
         as_json = bool(ctx.meta.get("keel.json"))
@@ -63,6 +66,7 @@ class Commands(typer.core.TyperGroup):
 
 def fail(message: str, code: int, as_json: bool) -> None:
     """Say what went wrong (one red line on stderr, or one JSON object on stdout) and leave with `code`."""
+    message = clean(message)
     if as_json:
         print(json.dumps({"error": message, "code": code}))
     else:
@@ -72,7 +76,7 @@ def fail(message: str, code: int, as_json: bool) -> None:
 
 def say(line: str) -> None:
     """One plain line on stderr: what is being done."""
-    print(line, file=sys.stderr, flush=True)
+    print(clean(line), file=sys.stderr, flush=True)
 
 
 def print_json(document: Any) -> None:
@@ -80,7 +84,7 @@ def print_json(document: Any) -> None:
     import msgspec
 
     encoded = msgspec.json.encode(document, enc_hook=str)
-    sys.stdout.write(encoded.decode() + "\n")
+    sys.stdout.write(clean(encoded.decode()) + "\n")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.records import CANCEL, ENTRY, FILL, ORDER_REJECT, PLACE, REFUSED
+from engine.contracts.redaction import clean
 from engine.core.state import Core
 from engine.runtime.loop import LiveLoop
 from engine.store import coreview
@@ -44,6 +45,7 @@ class Showing:
 
     def notice(self, notice: Notice) -> None:
         """Something to tell people; never waits."""
+        notice = notice._replace(text=clean(notice.text))
         self._told.append((time.time_ns(), notice))
         self.notices.append((time.time_ns(), notice))
 

@@ -3,7 +3,10 @@
 ``KEELKEY1``, the cost of the passphrase (1 byte: log2 of scrypt's N), salt (16), nonce (12), then AES-256-GCM of the
 entries as JSON, with everything before as associated data: no byte can be changed, no entry swapped, added or removed
 without the passphrase. What is secret is a SecretStr from the moment it is read; the few functions that see the plain
-text never raise, so that no traceback, however talkative, shows it.
+text never raise, so that no traceback, however talkative, shows it. `engine.contracts.redaction` learns it there too.
+
+A key that is to replace another lies beside it, *proposed*, until the venue and the running engine took it up: the old
+one is in force until then, whoever is killed meanwhile. Its entry is the name after a ``~``, which no name begins with.
 """
 
 from __future__ import annotations
@@ -24,12 +27,15 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import SecretStr
 
 from engine.contracts.errors import BadData, BadInput, Refused
+from engine.contracts.redaction import learn
 from engine.journal.atomic import replace_file
 
 FILE: Final = "keys"
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 SHORTEST_PASSPHRASE: Final = 8
 _MAGIC: Final = b"KEELKEY1"
+_OTHER_FORMAT: Final = re.compile(rb"KEELKEY([0-9]{1,3})")
+_PROPOSED: Final = "~"
 _COST: Final = 17  # N = 2**17, r = 8, p = 1: 128 MiB
 _COSTS: Final = range(14, 21)  # read only; a larger one would be an attack on our memory
 _SALT, _NONCE = 16, 12
@@ -69,15 +75,25 @@ class KeyFile:
     def __init__(self, home: Path, passphrase: SecretStr, cost: int = _COST) -> None:
         if not _is_text(passphrase):
             raise BadInput("the passphrase holds something that is no text (UTF-8); choose another")
+        learn(passphrase.get_secret_value())
         self.path = home / FILE
         self._passphrase = passphrase
         self._cost = cost
 
     def read(self) -> dict[str, StoredKey]:
-        """All keys by name. Raises Refused for a wrong passphrase or a changed file, BadData for another file."""
+        """All keys in force by name. Raises Refused for a wrong passphrase or a changed file, BadData for another
+        file, or one of a newer format."""
+        return {name: key for name, key in self._entries().items() if not name.startswith(_PROPOSED)}
+
+    def _entries(self) -> dict[str, StoredKey]:
         blob = _bytes_of(self.path)
         if blob is None:
             return {}
+        if not blob.startswith(_MAGIC) and (newer := _OTHER_FORMAT.match(blob)):
+            raise BadData(
+                f"{self.path} has the key file format {int(newer[1])}, which this version of Keel does not know (it "
+                "knows 1): update Keel, or restore the file from an older copy"
+            )
         if len(blob) < _HEADER + 16 or not blob.startswith(_MAGIC) or blob[len(_MAGIC)] not in _COSTS:
             raise BadData(
                 f"{self.path} is not a key file, or its beginning is damaged; "
@@ -104,25 +120,41 @@ class KeyFile:
         """Store one more key. Raises BadInput for a bad name or one in use, or a passphrase that is too short."""
         if not NAME.fullmatch(name):
             raise BadInput("the name of a key is 1 to 64 letters, digits, dots, dashes or underscores")
-        if not all(_is_text(part) for part in (key, secret, password or key)):
-            raise BadInput(f"the key {name!r} holds something that is no text (UTF-8); copy it again")
-        every = self.read()
+        made = _made(name, exchange, key, secret, password)
+        every = self._entries()
         if name in every:
             raise BadInput(f"a key named {name!r} is stored already; choose another name, or remove it first")
         if not every and len(self._passphrase.get_secret_value()) < SHORTEST_PASSPHRASE:
             raise BadInput(
                 f"the passphrase needs at least {SHORTEST_PASSPHRASE} characters: it is all that protects the keys"
             )
-        made = StoredKey(
-            name=name, exchange=exchange, key=key, secret=secret, password=password, created_ns=time.time_ns()
-        )
         self._write({**every, name: made})
         return made
 
     def remove(self, name: str) -> None:
-        """Forget one key. Raises BadInput where there is none of that name."""
+        """Forget one key, and what was proposed in its place. Raises BadInput where there is none of that name."""
         self.get(name)
-        self._write({other: key for other, key in self.read().items() if other != name})
+        gone = (name, _PROPOSED + name)
+        self._write({other: key for other, key in self._entries().items() if other not in gone})
+
+    # --- replacing one --------------------------------------------------------------------------------
+
+    def propose(self, name: str, key: SecretStr, secret: SecretStr, password: SecretStr | None) -> StoredKey:
+        """Lay a key beside the one of that name, which stays in force. Raises BadInput where there is none."""
+        made = _made(name, self.get(name).exchange, key, secret, password)
+        self._write({**self._entries(), _PROPOSED + name: made})
+        return made
+
+    def proposed(self, name: str) -> StoredKey | None:
+        """What is to replace the key of that name, where there is something."""
+        return self._entries().get(_PROPOSED + name)
+
+    def settle(self, name: str, accept: bool) -> None:
+        """Put what was proposed in force, or forget it; nothing where nothing was proposed."""
+        every = self._entries()
+        found = every.pop(_PROPOSED + name, None)
+        if found is not None:
+            self._write({**every, name: found} if accept else every)
 
     def _write(self, keys: Mapping[str, StoredKey]) -> None:
         before = os.umask(0o077)  # the temporary file too is for our eyes only
@@ -130,6 +162,22 @@ class KeyFile:
             replace_file(self.path, [_sealed(keys, self._passphrase, self._cost)])
         finally:
             os.umask(before)
+
+
+def _made(
+    name: str, exchange: str, key: SecretStr, secret: SecretStr, password: SecretStr | None
+) -> StoredKey:
+    if not all(_is_text(part) for part in (key, secret, password or key)):
+        raise BadInput(f"the key {name!r} holds something that is no text (UTF-8); copy it again")
+    _learn(key, secret, password)
+    return StoredKey(
+        name=name, exchange=exchange, key=key, secret=secret, password=password, created_ns=time.time_ns()
+    )
+
+
+def _learn(*parts: SecretStr | None) -> None:
+    for part in parts:
+        learn(part.get_secret_value() if part else None)
 
 
 def _is_text(secret: SecretStr) -> bool:
@@ -170,7 +218,7 @@ def _opened(blob: bytes, passphrase: SecretStr) -> dict[str, StoredKey] | None:
         )
     except (InvalidTag, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return {name: _hidden(name, entry) for name, entry in sorted(plain.items())}
+    return {name: _hidden(name.removeprefix(_PROPOSED), entry) for name, entry in sorted(plain.items())}
 
 
 def _cipher(header: bytes, passphrase: SecretStr) -> AESGCM:
@@ -191,7 +239,10 @@ def _plain(keys: Mapping[str, StoredKey]) -> bytes:
 
 
 def _hidden(name: str, entry: _Plain) -> StoredKey:
-    return StoredKey(
+    """Never raises: it sees the plain text."""
+    made = StoredKey(
         name=name, exchange=entry.exchange, key=SecretStr(entry.key), secret=SecretStr(entry.secret),
         password=SecretStr(entry.password) if entry.password else None, created_ns=entry.created_ns,
     )  # fmt: skip
+    _learn(made.key, made.secret, made.password)
+    return made

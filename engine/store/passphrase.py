@@ -16,6 +16,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from engine.contracts.errors import BadInput, Refused
+from engine.contracts.redaction import learn
 
 SERVICE: Final = "keel"
 _LONGEST: Final = 4_096  # bytes
@@ -30,16 +31,16 @@ def find_passphrase(file: Path | None, home: Path, ask: Ask | None = None) -> Se
 
     Raises BadInput or Refused naming the fault where the file is unusable, or where nobody can be asked.
     """
-    if file is not None:
-        return _of_file(file)
-    if (kept := _of_keyring(home)) is not None:
-        return kept
-    if ask is not None:
-        return ask()
-    raise BadInput(
-        "the passphrase of the key file is needed and there is nobody to ask: write it to a file only you can read "
-        "(chmod 600) and set KEEL_PASSPHRASE_FILE to that file"
-    )
+    found = _of_file(file) if file is not None else _of_keyring(home)
+    if found is None and ask is not None:
+        found = ask()
+    if found is None:
+        raise BadInput(
+            "the passphrase of the key file is needed and there is nobody to ask: write it to a file only you can read "
+            "(chmod 600) and set KEEL_PASSPHRASE_FILE to that file"
+        )
+    learn(found.get_secret_value())
+    return found
 
 
 def _of_file(file: Path) -> SecretStr:

@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -32,6 +32,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from engine.contracts.errors import BadInput, Fatal, Retryable
+from engine.contracts.redaction import learn
 
 _SETTINGS: Final = {
     "port": "0",  # no TCP at all
@@ -55,6 +56,7 @@ class LiveRedis:
     """A Redis that answered. `blocking` is for commands and readers; `asynchronous()` makes a client for a loop."""
 
     def __init__(self, url: str, embedded: Path | None) -> None:
+        learn(unquote(urlsplit(url).password or ""))
         self._url = url
         self._embedded = embedded
         self.blocking: redis.Redis = redis.Redis.from_url(
