@@ -242,9 +242,7 @@ def sender_of(url: str) -> Any:
     log.propagate = False
     sender = apprise.Apprise()
     if not sender.add(url):
-        raise BadInput(
-            f"an address of the kind {kind_of(url)} is not understood; apprise's list of services has its form"
-        )
+        raise BadInput(f"an address of the kind {kind_of(url)} is not understood; its form stands in apprise's list")
     return sender
 
 
