@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from engine.contracts.errors import KeelError
@@ -33,6 +34,11 @@ class KeyWatch:
     ) -> None:
         self._ask, self._say, self._spawn, self.again_s = ask, say, spawn, again_s
         self.is_refused = False
+        self._changed = asyncio.Event()
+
+    def look_now(self) -> None:
+        """There is another key: the side question need not wait for its turn."""
+        self._changed.set()
 
     def refused(self, why: str) -> None:
         """The venue said so in these words."""
@@ -49,7 +55,7 @@ class KeyWatch:
     async def _ask_on(self) -> None:
         try:
             while self.is_refused:
-                await asyncio.sleep(self.again_s)
+                await self._pause()
                 try:
                     await self._ask()
                 except KeelError:
@@ -58,3 +64,8 @@ class KeyWatch:
                 self._say("connected", "the key is accepted again: entries go on")
         finally:
             self.is_refused = False  # the venue closes: its next run finds out by itself
+
+    async def _pause(self) -> None:
+        self._changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), self.again_s)

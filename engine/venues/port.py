@@ -20,7 +20,9 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import msgspec
 import numpy as np
 
+from engine.contracts.errors import Refused
 from engine.contracts.instruments import Instrument
+from engine.venues.signing import Secret
 
 Records = np.ndarray[Any, Any]
 NoticeKind = Literal[
@@ -198,12 +200,20 @@ async def nothing_open() -> None:
     """A venue that holds nothing open between calls."""
 
 
+async def keyless(key: str, secret: Secret) -> None:
+    """A venue without an account of its own there. Raises Refused."""
+    raise Refused("this venue works without an API key: there is none to replace; restart the engine to give it one")
+
+
 class Venue(NamedTuple):
     """One venue, put together: a real one's parts, or real market data with simulated execution and account. `close`
-    lets go of what questions opened; a part that runs closes what it opened itself."""
+    lets go of what questions opened; a part that runs closes what it opened itself. `rekey` takes another key of the
+    same account while everything runs: it is checked as at the start, orders stay, the user stream is opened anew; what
+    it raises (BadInput, Refused, Retryable) leaves the old key in force."""
 
     name: str
     market: MarketData
     execution: Execution
     account: Account
     close: Callable[[], Awaitable[None]] = nothing_open
+    rekey: Callable[[str, Secret], Awaitable[None]] = keyless

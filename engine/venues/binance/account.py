@@ -47,6 +47,7 @@ class SpotState(msgspec.Struct):
 
     canTrade: bool
     balances: list[Coin]
+    uid: int = 0
 
 
 class BinanceAccount:
@@ -54,6 +55,7 @@ class BinanceAccount:
 
     def __init__(self, link: Link, execution: BinanceExecution) -> None:
         self._link, self._execution = link, execution
+        self.owner = 0  # whose account it is, known once checked, where the venue tells
         self._usdm = UsdmAccount(link) if link.dialect.algo_types else None
 
     async def check(self) -> AccountFacts:
@@ -89,7 +91,8 @@ class BinanceAccount:
             may, state = rights is None or rights.enableFutures, await self._usdm.check()
         else:
             may = rights is None or rights.enableSpotAndMarginTrading
-            state = (await self._get(self._link.dialect.account, SpotState)).canTrade
+            told = await self._get(self._link.dialect.account, SpotState)
+            state, self.owner = told.canTrade, told.uid
         if not may:
             raise Refused(f"{self._link.venue}: the key may not trade here; enable it on Binance's API page")
         return state, notes

@@ -44,6 +44,7 @@ from engine.venues.connection import Connection
 from engine.venues.limiter import BudgetFull
 from engine.venues.port import NoticeKind, StreamHealth
 from engine.venues.ready import ReadyGrants
+from engine.venues.signing import Signer
 from engine.venues.undecodable import Undecodable, shown
 
 READY: Final = 4
@@ -112,6 +113,13 @@ class Desk:
             self._late(sent)
         for grants in self._grants:
             await grants.close()
+
+    def rekey(self, signer: Signer) -> None:
+        """Sign with another key of the account from now on. What is in flight was signed already: its answers count."""
+        words = OrderWords(self._link, signer)
+        words.prepare()
+        self._words = words
+        self._user.rekey(signer)
 
     @property
     def is_ready(self) -> bool:

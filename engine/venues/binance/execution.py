@@ -15,6 +15,7 @@ from engine.venues.binance.link import Link
 from engine.venues.binance.order_words import unpack
 from engine.venues.binance.queries import Queries
 from engine.venues.port import Inlet, StreamHealth
+from engine.venues.signing import Signer
 
 ANSWER_S: Final = 2.0
 MUTE_S: Final = 20.0
@@ -61,6 +62,13 @@ class BinanceExecution:
         order = unpack(command)
         if self._desk is not None:
             self._desk.rehearse(order)
+
+    def rekey(self, key: str, signer: Signer) -> None:
+        """Another key of the account, from now on."""
+        self._link.rest.key, self._link.rest.signer = key, signer
+        if self._desk is not None:
+            self._desk.rekey(signer)
+        self._link.key.look_now()
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         return await self.queries.ask(instrument, client_id)

@@ -67,6 +67,11 @@ class UserStream:
             raise Retryable(str(error)) from None
         return f"{endpoints.ws}/private/ws?listenKey={key}"
 
+    def rekey(self, signer: Signer) -> None:
+        """Go on under another key of the account: the stream is opened anew, what was missed is asked for."""
+        self._signer = signer
+        self.connection.renew("the API key was replaced")
+
     async def _listen_key(self, method: str) -> str:
         rest = self._link.rest
         answer = await rest.exchange(method, LISTEN_KEY, {}, False, Urgency.EXIT)

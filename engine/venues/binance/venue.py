@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from engine.contracts.errors import BadInput
 from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.client_ids import ClientIds
@@ -11,6 +13,7 @@ from engine.venues.binance.execution import ANSWER_S, BinanceExecution
 from engine.venues.binance.execution import MUTE_S as ORDERS_MUTE_S
 from engine.venues.binance.link import Link
 from engine.venues.binance.market import MUTE_S, BinanceMarket
+from engine.venues.binance.rekeying import rekey
 from engine.venues.binance.rest import Rest
 from engine.venues.key_watch import AGAIN_S
 from engine.venues.limiter import RateLimiter
@@ -49,4 +52,8 @@ def open_binance(
     signer = None if secret is None else binance_signer(secret, f"{venue}.secret")
     link = Link(venue, dialect, Rest(venue, dialect, endpoints, key, signer, limiter), client_ids, key_again_s)
     execution = BinanceExecution(link, answer_s, orders_mute_s)
-    return Venue(venue, BinanceMarket(link, depth, mute_s), execution, BinanceAccount(link, execution), link.rest.close)
+    account = BinanceAccount(link, execution)
+    return Venue(
+        venue, BinanceMarket(link, depth, mute_s), execution, account, link.rest.close,
+        partial(rekey, link, execution, account),
+    )  # fmt: skip

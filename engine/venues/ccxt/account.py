@@ -26,21 +26,21 @@ _PAGE: Final = 500
 _FARTHEST_DAYS: Final = 30
 _DAY_MS: Final = 86_400_000
 
-# what is read: (may withdraw, bound to addresses or None, may trade)
-Rights = tuple[bool, bool | None, bool]
+# what is read: (may withdraw, bound to addresses or None, may trade, whose account it is)
+Rights = tuple[bool, bool | None, bool, str]
 
 
 async def binance_rights(session: Session) -> Rights:
     """`{"ipRestrict":false,"enableWithdrawals":false,"enableSpotAndMarginTrading":true,"enableFutures":false,...}`"""
     told = await session.ask("sapi_get_account_apirestrictions")
     trades = "enableFutures" if session.facts.has_algo_book else "enableSpotAndMarginTrading"
-    return bool(told["enableWithdrawals"]), bool(told["ipRestrict"]), bool(told.get(trades, True))
+    return bool(told["enableWithdrawals"]), bool(told["ipRestrict"]), bool(told.get(trades, True)), ""
 
 
 async def coinbase_rights(session: Session) -> Rights:
     """`{"can_view":true,"can_trade":true,"can_transfer":false,"portfolio_uuid":"...","portfolio_type":"DEFAULT"}`"""
     told = await session.ask("v3_private_get_brokerage_key_permissions")
-    return bool(told["can_transfer"]), None, bool(told["can_trade"])
+    return bool(told["can_transfer"]), None, bool(told["can_trade"]), str(told.get("portfolio_uuid") or "")
 
 
 RIGHTS: Final[dict[str, Callable[[Session], Awaitable[Rights]]]] = {
@@ -57,6 +57,7 @@ class CcxtAccount:
     ) -> None:
         self._session, self._board, self._reports = session, board, reports
         self._stops, self._refresh, self._testnet = stops, refresh, testnet
+        self.owner = ""  # whose account it is, known once checked, where the venue tells
 
     # --- may it be traded ---------------------------------------------------------------------------
 
@@ -74,12 +75,13 @@ class CcxtAccount:
             rights = None
         else:
             rights = await self._rights(read)
-        can_withdraw, is_bound, can_trade = rights or (False, None, True)
+        can_withdraw, is_bound, can_trade, self.owner = rights or (False, None, True, "")
         if rights is None:
             notes.append("the venue does not say here whether this key may withdraw: make sure that it may not")
         info = balance.get("info")
-        if isinstance(info, dict) and info.get("canTrade") is False:
-            can_trade = False
+        if isinstance(info, dict):
+            can_trade = can_trade and info.get("canTrade") is not False
+            self.owner = self.owner or str(info.get("uid") or "")
         if can_withdraw:
             text = "this API key may withdraw; Keel refuses such keys: switch withdrawals (transfers) off for it"
             raise Refused(f"{session.name}: {text}, or create a key that may only read and trade")

@@ -31,6 +31,7 @@ from engine.venues.ccxt.user_stream import UserStream
 from engine.venues.emulated_stops import EmulatedStops, HeldStop
 from engine.venues.key_watch import AGAIN_S, KeyWatch
 from engine.venues.port import Inlet, StreamHealth
+from engine.venues.signing import Secret
 
 LEAVE_S: Final = 5.0  # with the longest wait for the rate limit, less than an unknown order is asked for
 CONFIRM_S: Final = 5.0  # how long a cancel may take to be confirmed by the stream
@@ -93,6 +94,11 @@ class CcxtExecution:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._stream.run())
                 tasks.create_task(self._refresh.run(self._reports))
+
+    async def rekey(self, key: str, secret: Secret) -> None:
+        """Another key of the account, from now on."""
+        await self._session.rekey(key, secret)
+        self._key.look_now()
 
     @property
     def is_ready(self) -> bool:

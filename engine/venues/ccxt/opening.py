@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from engine.venues.binance.client_ids import ClientIds
@@ -12,6 +13,7 @@ from engine.venues.ccxt.execution import CcxtExecution
 from engine.venues.ccxt.facts import EXCHANGES
 from engine.venues.ccxt.market import CcxtMarketData
 from engine.venues.ccxt.refresh import Refresh
+from engine.venues.ccxt.rekeying import rekey
 from engine.venues.ccxt.reports import Reports
 from engine.venues.ccxt.session import Session, new_client
 from engine.venues.emulated_stops import EmulatedStops
@@ -56,4 +58,10 @@ def open_ccxt(
     refresh = Refresh(session, board, market, refresh_s)
     execution = CcxtExecution(session, board, reports, stops, refresh, key_again_s)
     account = CcxtAccount(session, board, reports, stops, refresh, testnet)
-    return Venue(name, market, execution, account, market.close)
+
+    def other(new_key: str, new_secret: Secret) -> Venue:
+        return open_ccxt(
+            exchange_id, name, client_ids, key=new_key, secret=new_secret, urls=urls, testnet=testnet, limiter=limiter
+        )
+
+    return Venue(name, market, execution, account, market.close, partial(rekey, execution, account, other))

@@ -35,6 +35,7 @@ from engine.venues.signing import Secret
 from engine.venues.undecodable import shown
 
 TIMEOUT_MS: Final = 10_000
+ACCOUNT_TOPICS: Final = ("orders", "user", "myTrades")
 RECV_WINDOW_MS: Final = 5_000
 _CLOCK_SAMPLES: Final = 3
 _INDIGESTION: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, ccxt.BaseError)
@@ -180,6 +181,13 @@ class Session:
         for option in self.exchange.options.values():
             if isinstance(option, dict) and option.get("listenKey"):
                 option["lastAuthenticatedTime"] = 0
+
+    async def rekey(self, key: str, secret: Secret) -> None:
+        """Sign with another key of the account from now on; what was logged in with the old one is opened anew."""
+        self.exchange.apiKey, self.exchange.secret = key, secret.reveal()
+        self.forget_login()
+        for topic in ACCOUNT_TOPICS:
+            await self.hang_up(topic)
 
     def health(self) -> list[StreamHealth]:
         """Every address heard so far."""
