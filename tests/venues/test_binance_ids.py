@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contracts.errors import BadInput
-from engine.venues.binance.client_ids import ClientIds, Request
+from engine.contracts.records import ADOPTED, FORCED
+from engine.venues.binance.client_ids import FIRST_STAND_IN, ClientIds, Request
 from engine.venues.binance.decimals import Grid, Sizes, fee_e8, floor_of, signed, time_ns
 from engine.venues.undecodable import Undecodable
 
@@ -24,6 +25,30 @@ def test_our_ids_come_back_and_fit_the_venue(client_id: int) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,36}", text)
     assert IDS.decode(text) == client_id
     assert ClientIds("keel7f3b").decode(text) is None
+
+
+@given(st.integers(1, most))
+def test_a_stand_in_speaks_of_the_engines_orders_and_of_its_own(client_id: int) -> None:
+    ids = IDS.stand_in()
+    text = ids.encode(client_id)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,36}", text) and ids.decode(text) == client_id
+    is_own = client_id >= FIRST_STAND_IN
+    assert text == (f"keel7f3aw-{client_id}" if is_own else IDS.encode(client_id))
+    assert IDS.is_stand_in(text) == is_own and IDS.decode(text) == (None if is_own else client_id)
+    assert IDS.bit_of(text) == (ADOPTED if is_own else 0)
+
+
+@pytest.mark.parametrize("text", ["", "keel7f3aw", "keel7f3aw-", "keel7f3aw-0x1", "keel7f3bw-1", "web_1"])
+def test_nobody_else_is_taken_for_a_stand_in(text: str) -> None:
+    assert not IDS.is_stand_in(text) and IDS.bit_of(text) == 0
+
+
+def test_the_number_ranges_of_engine_and_stand_in_never_meet() -> None:
+    ids = IDS.stand_in()
+    assert ids.decode("keel7f3aw-7") is None and ids.decode(f"keel7f3a-{FIRST_STAND_IN}") is None
+    assert IDS.bit_of("autoclose-1") == FORCED
+    with pytest.raises(BadInput, match="prefix"):
+        ClientIds("a" * 16).stand_in()
 
 
 @given(st.text(max_size=40))

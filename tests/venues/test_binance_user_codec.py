@@ -9,7 +9,7 @@ import pytest
 from binance_rig import AT_MS, AT_NS, NOW_NS, SPOT, USDM, Rig, filled, fixtures, instrument, spot_event, usdm_event
 
 from engine.contracts import reasons
-from engine.contracts.records import BUY, FEE_IN_BASE, FORCED, MAKER, SELL
+from engine.contracts.records import ADOPTED, BUY, FEE_IN_BASE, FORCED, MAKER, SELL
 from engine.venues.binance.asides import (
     Balance,
     ForeignFee,
@@ -164,6 +164,19 @@ def test_a_forced_close_is_a_forced_fill_rounded_against_us(text: str) -> None:
     event["o"] |= {"S": "BUY"}
     assert rig(event)[0]["price_ticks"] == 99102
     assert rig(usdm_event(c=text)) == [] and rig.asides == [], "the venue's own order is no news, its fill is"
+
+
+def test_a_stand_ins_fill_is_adopted_as_it_is_and_its_order_no_news() -> None:
+    rig = Rig(USDM)
+    name = "keelw-1764338400000001"
+    got = rig(usdm_event(c=name, x="TRADE", X="FILLED", l="0.014", L="9910.10", n="0.069", N="USDT", t=9))[0]
+    assert (got["kind"], got["client_id"], got["bits"], got["trade_id"]) == ("fill", 0, ADOPTED, 9)
+    assert (got["price_ticks"], got["qty_lots"], got["fee_e8"], got["side"]) == (99101, 14, 6_900_000, SELL)
+    for quiet in ({"x": "NEW", "X": "NEW"}, {"x": "CANCELED", "X": "CANCELED"}, {"x": "EXPIRED", "X": "EXPIRED"}):
+        assert rig(usdm_event(c=name, **quiet)) == [] and rig.asides == []
+    spot = Rig(SPOT)
+    assert spot(spot_event(c=name)) == [] and spot.asides == []
+    assert Rig(USDM)(algo(caid=name)) == []
 
 
 def algo(**change: Any) -> dict[str, Any]:

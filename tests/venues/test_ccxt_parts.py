@@ -15,7 +15,7 @@ from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.errors import BadInput, Fatal, KeelError, Refused, Retryable, Unknown
 from engine.contracts.instruments import Instrument
-from engine.venues.binance.client_ids import ClientIds
+from engine.venues.binance.client_ids import FIRST_STAND_IN, ClientIds
 from engine.venues.ccxt.board import Board
 from engine.venues.ccxt.facts import EXCHANGES
 from engine.venues.ccxt.faults import failure_of, spoken
@@ -131,6 +131,28 @@ def test_ids_come_back_as_they_went(exchange: str, text: str) -> None:
     made, _ = reports(exchange)
     assert made.text(7) == text and made.client_id(text) == 7
     assert made.client_id("keel10-7") is None and made.client_id(None) is None and made.client_id("web_1") is None
+
+
+@pytest.mark.parametrize(("exchange", "text"), [("coinbase", "keel1w-5"), ("okx", "keel1wZ5")])
+def test_fills_of_a_stand_ins_order_are_adopted(exchange: str, text: str) -> None:
+    made, ear = reports(exchange)
+    order = {"symbol": "BTC/USD", "id": "u", "clientOrderId": text, "status": "open", "filled": 0}
+    fill = {"symbol": "BTC/USD", "id": "t", "order": "u", "side": "sell", "price": 1.0, "amount": 1e-06}
+    assert not made.trade(fill), "nobody knows yet whose it is"
+    made.order(order)
+    assert made.trade(fill | {"id": "t2"}) and not made.trade(fill | {"id": "t2"})
+    told = [(int(one["kind"]), int(one["client_id"]), int(one["bits"])) for one in ear.records]
+    assert told == [(r.FILL, 0, r.ADOPTED)] * 2 and ear.notices == []
+
+
+@pytest.mark.parametrize("exchange", ["binance", "okx"])
+def test_a_stand_in_sees_both_kinds_of_orders(exchange: str) -> None:
+    board = Board("coinbase")
+    board.bind([ONE])
+    ids = ClientIds("keel1").stand_in()
+    made = Reports(board, EXCHANGES[exchange], ids, SeenFills())
+    for number in (7, FIRST_STAND_IN + 7):
+        assert made.client_id(made.text(number)) == number
 
 
 def test_ids_that_are_no_numbers_are_stable_and_fit() -> None:

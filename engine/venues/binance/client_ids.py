@@ -9,12 +9,18 @@ import re
 from typing import Final, NamedTuple
 
 from engine.contracts.errors import BadInput
+from engine.contracts.records import ADOPTED, FORCED
 
 LONGEST: Final = 36
 _MOST: Final = (1 << 63) - 1
 _PREFIX: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,15}", re.ASCII)
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 _REQUEST: Final = re.compile(r"([pcr])-([0-9]{1,5})-([0-9]{1,19})-([0-9]{1,19})", re.ASCII)
+
+STAND_IN: Final = "w"
+"""What follows the prefix of orders that somebody sent in the engine's place: the watchdog, or an emergency."""
+FIRST_STAND_IN: Final = 1 << 50
+"""Ids from here on are a stand-in's own; the engine counts from 1 and never comes that far."""
 
 FORCED_PREFIXES: Final = ("autoclose-", "adl_autoclose", "settlement_autoclose-", "delivery_autoclose-")
 """Client ids Binance itself uses to close positions: liquidation, auto-deleveraging, settlement, delivery."""
@@ -37,6 +43,27 @@ class ClientIds:
             )
         self.prefix = prefix
         self._head = prefix + "-"
+        self._stand_in = f"{prefix}{STAND_IN}"
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the texts of these ids begin with, before their dash."""
+        return (self.prefix,)
+
+    def stand_in(self) -> StandInIds:
+        """Ids for whoever acts in the engine's place. Raises BadInput for a prefix that is too long for it."""
+        return StandInIds(self.prefix)
+
+    def is_stand_in(self, text: str) -> bool:
+        """The order was sent in our place: its fills are of our position."""
+        head, _, number = text.partition("-")
+        return head == self._stand_in and _NUMBER.fullmatch(number) is not None
+
+    def bit_of(self, text: str) -> int:
+        """What fills of an order that has no id of ours are: FORCED, ADOPTED, or 0: somebody else's."""
+        if text.startswith(FORCED_PREFIXES):
+            return FORCED
+        return ADOPTED if self.is_stand_in(text) else 0
 
     def encode(self, client_id: int) -> str:
         """The venue's text for our id. Raises BadInput outside 1..2**63-1."""
@@ -52,6 +79,28 @@ class ClientIds:
         if _NUMBER.fullmatch(number) is None or int(number) > _MOST:
             return None
         return int(number)
+
+
+class StandInIds(ClientIds):
+    """Ids of the engine's orders (to see and cancel them) and, from `FIRST_STAND_IN` on, of a stand-in's own."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self._own = ClientIds(prefix + STAND_IN)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        return (self.prefix, self._own.prefix)
+
+    def encode(self, client_id: int) -> str:
+        return self._own.encode(client_id) if client_id >= FIRST_STAND_IN else super().encode(client_id)
+
+    def decode(self, text: str) -> int | None:
+        own = self._own.decode(text)
+        if own is not None:
+            return own if own >= FIRST_STAND_IN else None
+        engines = super().decode(text)
+        return engines if engines is not None and engines < FIRST_STAND_IN else None
 
 
 PLACE: Final = "p"

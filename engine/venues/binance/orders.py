@@ -4,7 +4,8 @@ Rules
 -----
 * The execution type says what happened; where it is a trade that traded nothing, the status does.
 * A fill is written first; an order that ended in the same message (self-trade prevention) adds its end after it.
-* An order that is not ours is an aside, unless Binance closed our position with it: that is a FORCED fill.
+* An order that is not ours is an aside, unless Binance closed our position with it (its fills are FORCED), or somebody
+  who stood in for us did (ADOPTED).
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from engine.contracts.records import (
     SELL,
 )
 from engine.venues.binance.asides import ForeignFee, ForeignOrder
-from engine.venues.binance.client_ids import FORCED_PREFIXES
 from engine.venues.binance.decimals import fee_e8, signed, time_ns
 from engine.venues.binance.faults import reason_of_text
 from engine.venues.binance.slate import Market, Slate
@@ -118,16 +118,16 @@ def write_order(slate: Slate, m: Order, client_text: str, trigger: str | None, w
     if side is None or kind is None or status is None:
         raise Undecodable(f"{m.s}: order event with side {shown(m.S)}, execution {shown(m.x)}, status {shown(m.X)}")
     client_id = slate.client_ids.decode(client_text) or slate.algo_children.get(m.i, 0)
-    is_forced = client_id == 0 and client_text.startswith(FORCED_PREFIXES)
-    if client_id == 0 and not is_forced:
+    bit = 0 if client_id else slate.client_ids.bit_of(client_text)
+    if client_id == 0 and not bit:
         slate.asides.append(_foreign(market, m, client_text, side))
         return
     if kind == FILL and market.lots[m.l] > 0:
-        _write_fill(slate, market, m, client_id, side, is_forced)
+        _write_fill(slate, market, m, client_id, side, bit)
         kind = status if status in ENDINGS else NOTHING
     elif kind in (FILL, BY_STATUS):
         kind = status
-    if kind == NOTHING or is_forced:
+    if kind == NOTHING or bit:
         return
     code = _reason(kind, m, why)
     words = client_id, market.prices.or_zero(m.p), market.lots[m.q], market.prices.or_zero(trigger), m.i
@@ -137,10 +137,10 @@ def write_order(slate: Slate, m: Order, client_text: str, trigger: str | None, w
         slate.sheet.put(ORDER_TRIGGERED, market.number, at, side, 0, 0, *words)
 
 
-def _write_fill(slate: Slate, market: Market, m: Order, client_id: int, side: int, is_forced: bool) -> None:
+def _write_fill(slate: Slate, market: Market, m: Order, client_id: int, side: int, bit: int) -> None:
     """FILL. The price of a forced one may be an average: it is rounded to the tick that is worse for us."""
-    price = market.prices.rounded(m.L, up=side == BUY) if is_forced else market.prices[m.L]
-    bits = (MAKER if m.m else 0) | (FORCED if is_forced else 0)
+    price = market.prices.rounded(m.L, up=side == BUY) if bit == FORCED else market.prices[m.L]
+    bits = (MAKER if m.m else 0) | bit
     fee = fee_e8(m.n, f"{m.s}: fee") if m.n else 0
     if fee and m.N == market.base:
         bits |= FEE_IN_BASE
@@ -201,6 +201,8 @@ def write_algo(slate: Slate, m: AlgoOrder, at: int) -> None:
         raise Undecodable(f"{m.s}: algo order with side {shown(m.S)}, status {shown(m.X)}")
     client_id = slate.client_ids.decode(m.caid)
     quantity = signed(m.q, f"{m.s}: algo quantity")
+    if client_id is None and slate.client_ids.is_stand_in(m.caid):
+        return
     if client_id is None:
         price, done = signed(m.tp, f"{m.s}: trigger price"), signed(m.aq, f"{m.s}: algo filled")
         slate.asides.append(

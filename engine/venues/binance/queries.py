@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
+import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.errors import Retryable
@@ -20,9 +21,9 @@ from engine.contracts.records import (
     ORDER_EXPIRED,
     ORDER_REJECT,
     ORDER_TRIGGERED,
+    RECORD,
     SELL,
 )
-from engine.venues.binance.client_ids import FORCED_PREFIXES
 from engine.venues.binance.decimals import fee_e8, signed, time_ns
 from engine.venues.binance.dialects import Call
 from engine.venues.binance.faults import verdict
@@ -31,6 +32,7 @@ from engine.venues.binance.orders import RESTING_STOPS
 from engine.venues.binance.slate import Market
 from engine.venues.binance.teller import Teller
 from engine.venues.budgets import Urgency
+from engine.venues.port import Records
 from engine.venues.signing import Value
 from engine.venues.undecodable import Undecodable
 
@@ -160,6 +162,35 @@ class Queries:
         except Undecodable as error:
             raise Retryable(str(error)) from None
 
+    async def foreign_fills(self, number: int, since_ns: int) -> Records:
+        """Fills since then by orders that are not ours, told to nobody."""
+        try:
+            trades = await self._trades_since(number, since_ns // 1_000_000)
+            owners = {trade.orderId: "" for trade in trades}
+            for order_id in owners:
+                order = await self._order(number, {"orderId": order_id})
+                owners[order_id] = order.clientOrderId if order is not None else ""
+            ids = self._link.client_ids
+            strange = [
+                one for one in trades
+                if ids.decode(owners[one.orderId]) is None and not ids.bit_of(owners[one.orderId])
+            ]  # fmt: skip
+            found = np.zeros(len(strange), RECORD)
+            for k, trade in enumerate(strange):
+                self._write(found[k], number, trade)
+        except Undecodable as error:
+            raise Retryable(str(error)) from None
+        return found
+
+    def _write(self, record: Any, number: int, trade: OwnTrade) -> None:
+        market = self._markets[number]
+        price = market.prices.rounded(trade.price, trade.side == BUY)
+        lots, bits, fee = self._terms(number, trade, price)
+        record["kind"], record["instrument"], record["side"], record["bits"] = FILL, number, trade.side, bits
+        record["ts_ns"] = record["venue_ts_ns"] = time_ns(trade.time)
+        record["price_ticks"], record["qty_lots"] = price, lots
+        record["fee_e8"], record["trade_id"] = fee, trade.id
+
     async def _fills_of(self, number: int, since_ns: int) -> int:
         owners: dict[int, str] = {}
         told = 0
@@ -189,12 +220,12 @@ class Queries:
 
     def _tell_trade(self, number: int, trade: OwnTrade, owner: str) -> int:
         client_id = self._link.client_ids.decode(owner) or 0
-        is_forced = client_id == 0 and owner.startswith(FORCED_PREFIXES)
-        if client_id == 0 and not is_forced:
+        bit = 0 if client_id else self._link.client_ids.bit_of(owner)
+        if client_id == 0 and not bit:
             self._link.fills.is_new(number, trade.id)
             self._link.say("foreign", f"trade {trade.id} of order {owner!r} is not ours", number)
             return 0
-        self._fill(number, trade, client_id, is_forced)
+        self._fill(number, trade, client_id, bit)
         return 1
 
     # --- telling --------------------------------------------------------------------------------------------
@@ -206,7 +237,7 @@ class Queries:
             if sum((Decimal(trade.qty) for trade in trades), Decimal(0)) < Decimal(order.executedQty):
                 raise Retryable(f"{market.symbol}: not all fills of order {client_id} are told yet; ask again")
             for trade in trades:
-                self._fill(number, trade, client_id, False)
+                self._fill(number, trade, client_id, 0)
         kind = STATES.get(order.status)
         if kind is None:
             raise Retryable(f"{market.symbol}: order {client_id} has the unknown state {order.status}")
@@ -230,21 +261,27 @@ class Queries:
         code = reasons.VENUE_REFUSED if kind == ORDER_REJECT else 0
         self._teller.put(kind, number, time_ns(algo.updateTime), side, 0, code, client_id, *words)
 
-    def _fill(self, number: int, trade: OwnTrade, client_id: int, is_forced: bool) -> None:
+    def _fill(self, number: int, trade: OwnTrade, client_id: int, bit: int) -> None:
         if self._link.fills.knows(number, trade.id):
             return
         market = self._markets[number]
-        price = market.prices.rounded(trade.price, trade.side == BUY) if is_forced else market.prices[trade.price]
+        price = market.prices.rounded(trade.price, trade.side == BUY) if bit == FORCED else market.prices[trade.price]
+        lots, bits, fee = self._terms(number, trade, price)
+        at = time_ns(trade.time)
+        self._teller.put(FILL, number, at, trade.side, bits | bit, 0, client_id, price, lots, fee, trade.id)
+
+    def _terms(self, number: int, trade: OwnTrade, price: int) -> tuple[int, int, int]:
+        """Lots, bits and fee of a trade at `price` ticks."""
+        market = self._markets[number]
         lots = market.lots[trade.qty]
-        bits = (MAKER if trade.is_maker else 0) | (FORCED if is_forced else 0)
+        bits = MAKER if trade.is_maker else 0
         fee = fee_e8(trade.commission, f"{market.symbol}: commission")
         if fee and trade.commissionAsset == market.base:
             bits |= FEE_IN_BASE
         elif fee and trade.commissionAsset != market.quote:
             amount = signed(trade.commission, f"{market.symbol}: commission")
             fee = self._teller.fee_in_quote(number, trade.commissionAsset, amount, price, lots)
-        at = time_ns(trade.time)
-        self._teller.put(FILL, number, at, trade.side, bits, 0, client_id, price, lots, fee, trade.id)
+        return lots, bits, fee
 
     # --- asking ---------------------------------------------------------------------------------------------
 

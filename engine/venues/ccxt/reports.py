@@ -4,7 +4,8 @@ Rules
 -----
 * A fill is known by the venue's trade id; an order's end is told when all fills it names have been told.
 * A fill whose order nobody knows yet waits for that order to show itself (the user stream may be ahead of the answer).
-* What is not ours is a Notice, once; a close forced by the venue is a FORCED fill.
+* What is not ours is a Notice, once; a close forced by the venue is a FORCED fill, one by whoever stood in for us an
+  ADOPTED fill.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.instruments import E8
-from engine.venues.binance.client_ids import ClientIds
+from engine.venues.binance.client_ids import STAND_IN, ClientIds
 from engine.venues.ccxt.board import Board, Listing
 from engine.venues.ccxt.facts import Facts
 from engine.venues.ccxt.steps import decimal_of
@@ -80,6 +81,7 @@ class Reports:
         self.sent: dict[int, Sent] = {}
         self._by_venue_id: dict[tuple[int, str], int] = {}
         self._waiting: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
+        self._closers: dict[tuple[int, str], int] = {}  # orders that close our position and are not ours -> their bit
         self._foreign: dict[str, None] = {}
         self._sheet = Sheet()
         self._out: np.ndarray[Any, Any] = np.zeros(8, r.RECORD)
@@ -92,10 +94,20 @@ class Reports:
 
     def client_id(self, text: str | None) -> int | None:
         """Our id behind the venue's text; None for a foreign order."""
-        head = self._ids.prefix + self._facts.dash
-        if not text or not text.startswith(head):
-            return None
-        return self._ids.decode(f"{self._ids.prefix}-{text[len(head) :]}")
+        return self._ids.decode(self._plain(text)) if text else None
+
+    def _plain(self, text: str) -> str:
+        """The venue's text as our ids are written."""
+        for prefix in (*self._ids.prefixes, self._ids.prefix + STAND_IN):
+            if text.startswith(head := prefix + self._facts.dash):
+                return f"{prefix}-{text[len(head) :]}"
+        return text
+
+    def bit_of(self, text: str) -> int:
+        """What fills of an order that has no id of ours are: FORCED, ADOPTED, or 0: somebody else's."""
+        if self._facts.forced and text.startswith(self._facts.forced):
+            return r.FORCED
+        return r.ADOPTED if self._ids.is_stand_in(self._plain(text)) else 0
 
     def begin(self, sent: Sent) -> Sent:
         """An order is about to leave."""
@@ -197,9 +209,12 @@ class Reports:
 
     def _not_ours(self, listing: Listing, text: str, venue_id: str, order: Mapping[str, Any]) -> None:
         waiting = self._waiting.pop((listing.number, venue_id), [])
-        if text.startswith(self._facts.forced) and self._facts.forced:
+        if bit := self.bit_of(text):
+            self._closers[(listing.number, venue_id)] = bit
+            if len(self._closers) > _KEPT:
+                del self._closers[next(iter(self._closers))]
             for trade in waiting:
-                self._fill(listing, 0, trade, r.FORCED)
+                self._fill(listing, 0, trade, bit)
             return
         if venue_id in self._foreign:
             return
@@ -220,8 +235,8 @@ class Reports:
         client_id = self.owner(listing, order_id) or self.client_id(text)
         if client_id is not None:
             return self._fill(listing, client_id, trade, 0)
-        if text.startswith(self._facts.forced) and self._facts.forced:
-            return self._fill(listing, 0, trade, r.FORCED)
+        if bit := self.bit_of(text) or self._closers.get((listing.number, order_id), 0):
+            return self._fill(listing, 0, trade, bit)
         waiting = self._waiting.setdefault((listing.number, order_id), [])
         if all(one.get("id") != trade.get("id") for one in waiting):
             waiting.append(trade)
