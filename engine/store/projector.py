@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -32,9 +33,9 @@ from engine.contracts.ledger import (
     TradeRow,
 )
 from engine.contracts.runs import Manifest
+from engine.journal import frames, segments
 from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
-from engine.journal import segments
 from engine.store import audit, schema
 from engine.store.changes import changes_of
 from engine.store.database import Database
@@ -150,15 +151,18 @@ def _watch(
     reading: segments.Reading, cursor: _Cursor, told: list[np.ndarray[Any, Any]], run_directory: Path
 ) -> Iterator[np.ndarray[Any, Any]]:
     """Pass the blocks on; check that they continue what was projected; keep what people and flows told the core."""
-    continues = cursor.entries == 0
+    known = hashlib.blake2b(digest_size=frames.CHAIN_BYTES)  # of the entries projected before; blocks know no cursor
+    left = cursor.entries
     for block in reading:
         kinds = block["record"]["kind"]
         if (picked := np.isin(kinds, (records.PARAMETER, records.LIMIT, records.OPERATOR))).any():
             told.append(block[picked])
-        if reading.entries == cursor.entries:
-            continues = reading.digest == cursor.digest
+        if left:
+            projected = block[:left]
+            known.update(projected.view(np.uint8).data)
+            left -= len(projected)
         yield block
-    if not continues:
+    if cursor.entries and (left or known.hexdigest() != cursor.digest):
         raise Fatal(
             f"the journal in {run_directory} does not continue the {cursor.entries} entries projected before; "
             "if this folder is right, rebuild the run's projection"
