@@ -14,6 +14,8 @@ import redis.asyncio
 
 from engine.contracts.errors import BadInput
 from engine.core.strategies import table
+from engine.journal import manifest as manifests
+from engine.journal.recovery import Recovered, last_run, recover_run
 from engine.research.backtest import BacktestRequest, check_strategy
 from engine.runtime.service import LivePlan
 from engine.settings import Settings
@@ -24,7 +26,7 @@ from engine.venues.binance.client_ids import ClientIds
 from engine.venues.limiter import RateLimiter
 from engine.venues.port import Venue
 from engine.venues.signing import Secret
-from engine.venues.simulated.venue import open_simulated
+from engine.venues.simulated.venue import ShadowAccount, open_simulated
 
 if TYPE_CHECKING:
     from engine.venues.binance.endpoints import MarketName
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 LIMITER_REPLY_S: Final = 0.25
 WARM_UP_BARS: Final = 64
+ACCOUNTS: Final = "accounts"
+"""Folder of the simulated accounts in a home, one for each line of runs and venue."""
 
 
 def backtest_request(
@@ -81,17 +85,20 @@ def project(settings: Settings, run_dir: Path) -> tuple[projector.Projection, st
 
 @asynccontextmanager
 async def live_plan(
-    settings: Settings, live_redis: LiveRedis | None, open_keys: Callable[[], KeyFile]
+    settings: Settings, live_redis: LiveRedis | None, open_keys: Callable[[], KeyFile], fresh: bool = False
 ) -> AsyncIterator[LivePlan]:
     """What the engine runs under the settings in force. `mode` only chooses what is wired here: paper has simulated
     orders and account at real prices, shadow the same beside the real account's checks and fees, live the real ones.
 
-    `open_keys` is called where a key is needed. Raises BadInput, Refused.
+    It goes on where the last run of this world ended, unless `fresh`. `open_keys` is called where a key is needed.
+    Raises BadInput, Refused, and Fatal where that run cannot be recovered.
     """
+    before = None if fresh else _before(settings)
+    prefix = before.manifest.order_prefix if before is not None else f"k{time.time_ns() // 1_000_000_000:x}"
     client = (
         live_redis.asynchronous(LIMITER_REPLY_S) if live_redis else redis.asyncio.Redis(unix_socket_path="/dev/null")
     )
-    ids = ClientIds(f"k{time.time_ns() // 1_000_000_000:x}")  # names the run: orders of another one are foreign
+    ids = ClientIds(prefix)  # names a line of runs: orders of another one are foreign
     keys = open_keys().read() if needs_keys(settings) else {}
     shares = _shares(settings)
     venues: list[tuple[Venue, Sequence[str]]] = []
@@ -101,7 +108,7 @@ async def live_plan(
         real = open_venue(
             plan, _key_of(settings, plan, keys), RateLimiter(client, counted_by(plan), plan.key or ""), ids
         )
-        venues.append((_in_world(settings, real, shares[plan.name]), plan.symbols))
+        venues.append((_in_world(settings, real, shares[plan.name], prefix), plan.symbols))
     try:
         yield LivePlan(
             world=settings.mode,
@@ -111,7 +118,9 @@ async def live_plan(
             limits=settings.limits,
             capital_usd=settings.account.capital_usd,
             wallets_usd=shares,
-            must_hold_usd=shares if settings.mode == "live" else {},
+            continues=before,
+            order_prefix=prefix,
+            must_hold_usd=shares if settings.mode == "live" and before is None else {},
             timeframes_s=settings.runtime.timeframes_s,
             simulation={} if settings.mode == "live" else msgspec.to_builtins(settings.simulation),
             warm_up_bars=WARM_UP_BARS if settings.runtime.warm_up else 0,
@@ -147,11 +156,30 @@ def counted_by(plan: VenuePlan) -> str:
     return f"{plan.exchange}.testnet" if plan.testnet else plan.exchange
 
 
-def _in_world(settings: Settings, real: Venue, capital_usd: float) -> Venue:
+def _before(settings: Settings) -> Recovered | None:
+    """The last run of this world, as it was at its last entry; None where there is none, or only such as an older
+    version made, whose orders cannot be told from others'."""
+    found = last_run(settings.home, settings.mode)
+    if found is None or not manifests.read(found).order_prefix:
+        return None
+    before = recover_run(found)
+    then, now = before.manifest.capital_usd, settings.account.capital_usd
+    if then == now:
+        return before
+    text = (
+        f"account.capital_usd = {now:,.2f} is not looked at: this account began with {then:,.2f} and goes on with what "
+        "it has; trading-cli up --fresh begins anew"
+    )
+    return before._replace(notes=(*before.notes, text))
+
+
+def _in_world(settings: Settings, real: Venue, capital_usd: float, prefix: str) -> Venue:
     if settings.mode == "live":
         return real
-    simulated = open_simulated(real.market, settings.simulation, capital_usd)._replace(close=real.close)
-    return simulated if settings.mode == "paper" else simulated._replace(account=real.account)
+    folder = settings.home / ACCOUNTS / prefix / real.name
+    simulated = open_simulated(real.market, settings.simulation, capital_usd, folder=folder)
+    simulated = simulated._replace(close=real.close)
+    return simulated if settings.mode == "paper" else simulated._replace(account=ShadowAccount(real.account, simulated))
 
 
 def needs_keys(settings: Settings) -> bool:

@@ -96,6 +96,7 @@ LIFE: Final[dict[tuple[int, int], int]] = {
     (UNKNOWN, IN_DOUBT): UNKNOWN,
     (UNKNOWN, TRIGGERED): ACCEPTED,
     (FILLED, ACKED): FILLED,
+    (FILLED, CANCEL_DONE): FILLED,  # what was left of an order that the venue had in two books
     (FILLED, CANCEL_REFUSED): FILLED,
     (FILLED, TRIGGERED): FILLED,
     (FILLED, IN_DOUBT): FILLED,
@@ -107,6 +108,7 @@ LIFE: Final[dict[tuple[int, int], int]] = {
     (CANCELED, RAN_OUT): CANCELED,
     (CANCELED, IN_DOUBT): CANCELED,
     (REJECTED, REFUSED): REJECTED,
+    (REJECTED, CANCEL_DONE): REJECTED,  # given up, found at the venue after all, and cancelled
     (REJECTED, CANCEL_REFUSED): REJECTED,
     (REJECTED, IN_DOUBT): REJECTED,
     (EXPIRED, ACKED): EXPIRED,

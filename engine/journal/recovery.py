@@ -83,6 +83,14 @@ def opening_core(run_dir: Path, manifest: Manifest) -> state.Core:
     return core
 
 
+def last_run(home: Path, world: str) -> Path | None:
+    """The newest run of a world in a home that got as far as a journal; None where there is none."""
+    for path in sorted((home / "runs").glob(f"*-{world}"), reverse=True):
+        if (path / manifests.FILE).exists() and any((path / segments.FOLDER).glob("*.keel")):
+            return path
+    return None
+
+
 def recover_run(run_dir: Path) -> Recovered:
     """The state of the run in `run_dir`. Raises Fatal (DamagedJournal) naming what cannot be used, and the fix."""
     manifest = manifests.read(run_dir)

@@ -15,10 +15,10 @@ from engine.contracts.runs import Manifest
 from engine.core import replay as kernels
 from engine.core import state
 from engine.core.compile import source_digest
-from engine.core.limits import Limits
 from engine.core.output import drain, new_output
 from engine.journal import manifest as manifests
 from engine.journal import segments
+from engine.journal.recovery import opening_core
 from engine.research.archive import JOURNALLED, finished, same_market
 
 Entries = np.ndarray[Any, Any]
@@ -49,7 +49,7 @@ def replay(run_dir: Path, progress: Callable[[float, str], None] | None = None) 
     manifest = finished(run_dir)
     recovery = segments.recover(run_dir)
     entries = _load(run_dir)
-    core = _core(manifest)
+    core = opening_core(run_dir, manifest)
     remade = _Comparison(entries)
     blocks = iter(()) if manifest.world in JOURNALLED else same_market(manifest).blocks()
     digest = manifests.run_digest(_recompute(core, entries, blocks, manifest, remade, progress), core)
@@ -68,17 +68,6 @@ def replay(run_dir: Path, progress: Callable[[float, str], None] | None = None) 
 
 def _load(run_dir: Path) -> Entries:
     return joined(list(segments.read(run_dir)))
-
-
-def _core(manifest: Manifest) -> state.Core:
-    return state.new_core(
-        manifest.instruments,
-        Limits(**manifest.limits),
-        manifest.capital_usd,
-        manifest.strategies,
-        manifest.timeframes_s,
-        manifest.wallets_usd,
-    )
 
 
 class _Comparison:

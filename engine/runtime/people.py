@@ -1,4 +1,4 @@
-"""What people tell a running engine, as events: pause, reduce, resume, emergency, a limit, a parameter.
+"""What people tell a running engine, as events: pause, reduce, resume, emergency, a limit, a parameter; and a new key.
 
 The core judges every value by the same bounds as the configuration; here they are only looked up by name, so that a
 person gets an answer that names the fault instead of a protocol violation in the journal.
@@ -7,20 +7,21 @@ person gets an answer that names the fault instead of a protocol violation in th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
 import redis.asyncio
 
 from engine.contracts import reasons
-from engine.contracts.errors import BadInput, Retryable
+from engine.contracts.errors import BadInput, KeelError, Retryable
 from engine.contracts.records import LIMIT, NO_INSTRUMENT, OPERATOR, PARAMETER, RECORD
 from engine.core.limits import BOUNDS, SCALE, USD
 from engine.core.orders import TRADING_STATES
 from engine.core.state import Core
 from engine.core.strategies.table import STRATEGIES
-from engine.store.control import AnyCommand, CommandInbox, Emergency, Pause, Reduce, Resume, Set
+from engine.store.control import AnyCommand, CommandInbox, Delivery, Emergency, Pause, Reduce, Rekey, Resume, Set
 from engine.store.coreview import in_force
 
 RETRY_S: Final = 1.0
@@ -75,7 +76,8 @@ def _parameter(event: np.ndarray[Any, Any], strategy: str, name: str, value: flo
 
 
 class People:
-    """Carries out what comes over the control channel: `carry_out` journals one event and takes it into `core`."""
+    """Carries out what comes over the control channel: `carry_out` journals one event and takes it into `core`; `rekey`
+    takes up a key on the side, so that nobody's word waits for a venue."""
 
     def __init__(
         self,
@@ -84,11 +86,14 @@ class People:
         core: Core,
         carry_out: Callable[[np.ndarray[Any, Any]], None],
         clock_ns: Callable[[], int],
+        rekey: Callable[[str], Awaitable[str]] | None = None,
     ) -> None:
         self._core = core
         self._inbox = CommandInbox(client, run)
         self._carry_out = carry_out
         self._clock_ns = clock_ns
+        self._rekey = rekey
+        self._aside: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
         """Until cancelled; with Redis away nobody can be heard, and nothing else changes."""
@@ -96,9 +101,25 @@ class People:
         while me is None or not me.cancelling():  # redis-py loses a cancellation that meets a reply
             try:
                 for delivery in await self._inbox.receive():
-                    await self._inbox.acknowledge(delivery, *self._judge(delivery.command))
+                    if isinstance(delivery.command, Rekey):
+                        task = asyncio.create_task(self._take_up(delivery, delivery.command.key))
+                        self._aside.add(task)
+                        task.add_done_callback(self._aside.discard)
+                    else:
+                        await self._inbox.acknowledge(delivery, *self._judge(delivery.command))
             except Retryable:
                 await asyncio.sleep(RETRY_S)
+
+    async def _take_up(self, delivery: Delivery, name: str) -> None:
+        """A new API key. Its answer is lost where Redis is gone by then: whoever asked looks at `keys list`."""
+        accepted, said = False, "this engine works without API keys: there is none to replace"
+        if self._rekey is not None:
+            try:
+                accepted, said = True, await self._rekey(name)
+            except KeelError as error:
+                said = str(error)
+        with suppress(Retryable):
+            await self._inbox.acknowledge(delivery, accepted, said)
 
     def _judge(self, command: AnyCommand) -> tuple[bool, str, float | None, float | None]:
         """Accepted or not, what to say, and of a `set` the values in force before and after."""

@@ -75,7 +75,9 @@ async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator
         return
     client, ears = live_redis.asynchronous(), live_redis.asynchronous()
     view = LiveWriter(client, service.manifest.run_id)
-    people = People(ears, service.manifest.run_id, service.core, service.engine.inject, service.engine.now_ns)
+    people = People(
+        ears, service.manifest.run_id, service.core, service.engine.inject, service.engine.now_ns, service.plan.rekey
+    )
     service.keep("engine", "the live view", view.write_on)
     service.keep("engine", "the look at itself", lambda: service.showing.show_on(service.engine, view))
     service.keep("engine", "the control channel", people.listen)

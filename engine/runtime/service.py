@@ -3,16 +3,18 @@
 Start
 -----
 1. every venue's rules are loaded and its account is checked; what cannot be checked refuses the start;
-2. core, run folder, manifest, journal;
-3. recent candles warm the strategies up, marked as seen by nobody, so that whatever they suggest is refused as stale;
-4. each part of each venue runs in a task of its own. One that fails is told about and started again; the others go on.
+2. core, run folder, manifest, journal. A run that continues another begins with its state, saved as the opening
+   snapshot: bars and books are forgotten, limits and parameters become those of the settings, as events;
+3. orders can be sent, and everything is reconciled with the venues; what cannot be reconciled refuses the start;
+4. recent candles warm the strategies up, marked as seen by nobody, so that whatever they suggest is refused as stale;
+5. each part of each venue runs in a task of its own. One that fails is told about and started again; the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,14 +30,20 @@ from engine.contracts.instruments import Instrument
 from engine.contracts.records import FEED_STATUS, NO_INSTRUMENT, RECORD
 from engine.contracts.runs import Manifest
 from engine.core import life, state
+from engine.core.carrying import carry_over
 from engine.core.compile import source_digest
 from engine.core.limits import Limits
 from engine.core.strategies import table
 from engine.journal import manifest as manifests
+from engine.journal import recovery
+from engine.journal.recovery import Recovered
 from engine.journal.segments import JournalWriter
+from engine.runtime.going_on import going_on
 from engine.runtime.lanes import MARKET_ROOM
 from engine.runtime.loop import LiveLoop
+from engine.runtime.reconcile import Reconciler
 from engine.runtime.showing import Showing
+from engine.runtime.snapshots import Snapshots
 from engine.venues.background import reason_of
 from engine.venues.port import Execution, Notice, Venue
 
@@ -51,7 +59,8 @@ Progress = Callable[[str], None]
 class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `venues`: each with the symbols to trade there. `simulation` and `simulated` describe where
     orders go; `timeframes_s` three rising bar lengths, of the longest `warm_up_bars` are read before the start;
-    `wallets_usd` how `capital_usd` lies at the venues (empty: one wallet pays for all)."""
+    `wallets_usd` how `capital_usd` lies at the venues (empty: one wallet pays for all); `continues` the run whose state
+    this one goes on with, `order_prefix` that of the client ids."""
 
     world: Literal["paper", "shadow", "live"]
     home: Path
@@ -60,12 +69,15 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     capital_usd: float
     wallets_usd: Mapping[str, float] = {}
+    continues: Recovered | None = None
+    order_prefix: str = ""
     must_hold_usd: Mapping[str, float] = {}
     timeframes_s: Sequence[int] = (60, 180, 720)
     market_queue: int = MARKET_ROOM
     simulation: Mapping[str, float] = {}
     synthetic: bool = False
     warm_up_bars: int = 64
+    rekey: Callable[[str], Awaitable[str]] | None = None
 
 
 class Service:
@@ -82,16 +94,26 @@ class Service:
         self._routes: list[Execution] = [by_name[one.venue].execution for one in core.instruments]
         self.engine = LiveLoop(core, self._journal, self._routes, self._notice, room=plan.market_queue)
         self._tasks: list[asyncio.Task[None]] = []
+        self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self._notice)
+        self.snapshots = Snapshots(run_dir, core, self._journal, self._notice)
 
     # --- running ----------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Warm up, then let every venue run."""
+        """Open the order connections, reconcile, warm up, then let prices in. Raises Retryable, Refused."""
+        before_ns = 0
+        if self.plan.continues is not None:
+            before_ns = int(self.plan.continues.core.state.head[0].now_ns)
+            self.engine.inject(going_on(self.core, self.plan))
+        for venue, _ in self.plan.venues:
+            self.keep(venue.name, "orders", partial(venue.execution.run, self.core.instruments, self.engine.lanes))
+        await self.reconciler.settle(before_ns)
         if self.plan.warm_up_bars:
             await self._warm_up()
         for venue, _ in self.plan.venues:
-            for what, run in (("market data", venue.market.run), ("orders", venue.execution.run)):
-                self.keep(venue.name, what, partial(run, self.core.instruments, self.engine.lanes))
+            self.keep(venue.name, "market data", partial(venue.market.run, self.core.instruments, self.engine.lanes))
+        self.keep("engine", "reconciliation", self.reconciler.run)
+        self.keep("engine", "snapshots", self.snapshots.run)
 
     def keep(self, who: str, what: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a part of venue `who` (or of nobody's: the live view, the control channel) until the engine stops. One
@@ -174,6 +196,8 @@ class Service:
         self.showing.show(self.engine, None)
         with suppress(Fatal):  # a journal that could not be written was told about when it happened
             self._journal.close()
+            if not self.engine.journal_fault and not self.engine.broken.done():
+                self.snapshots.save()
         manifests.write(self.run_dir, self._final_manifest())
 
     def _final_manifest(self) -> Manifest:
@@ -206,19 +230,29 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
         instruments, plan.limits, plan.capital_usd, {k: dict(v) for k, v in plan.strategies.items()}, plan.timeframes_s,
         plan.wallets_usd,
     )  # fmt: skip
+    if plan.continues is not None:
+        carry_over(plan.continues.core, core, time.time_ns())
     manifest = _manifest(plan, core)
     run_dir = plan.home / "runs" / manifest.run_id
     try:
         run_dir.mkdir(parents=True)
     except OSError as error:
         raise Fatal(f"cannot make {run_dir}: {error.strerror}; set KEEL_HOME to a folder that can be written") from None
+    if plan.continues is not None:
+        recovery.save_opening(run_dir, core)
     manifests.write(run_dir, manifest)
     service = Service(plan, core, run_dir, manifest, progress)
     for (venue, _), found in zip(plan.venues, facts, strict=True):
         for note in found.notes:
             service.showing.notice(Notice(venue.name, "rules", note))
-    progress("warming up")
-    await service.begin()
+    for text in plan.continues.notes if plan.continues is not None else ():
+        service.showing.notice(Notice("journal", "lost", text))
+    progress("reconciling and warming up")
+    try:
+        await service.begin()
+    except BaseException:
+        await service.stop()
+        raise
     return service
 
 
@@ -280,6 +314,8 @@ def _manifest(plan: LivePlan, core: state.Core) -> Manifest:
         to_ns=now_ns,
         grade="tick-grade",
         simulated=plan.world != "live",
+        continues=plan.continues.manifest.run_id if plan.continues is not None else "",
+        order_prefix=plan.order_prefix,
         synthetic=plan.synthetic,
         code=source_digest(),
     )

@@ -36,6 +36,7 @@ NoticeKind = Literal[
     "rules",  # tick, lot, minimum or fee changed
     "emulated",  # something the venue does not have is done by us (stops, replacement)
     "clock",  # the venue's clock and ours disagree
+    "emergency",  # an emergency was asked for, where it stands
 ]
 
 
@@ -194,6 +195,10 @@ class Account(Protocol):
 
     async def fills_since(self, since_ns: int) -> int:
         """Tell the inlet our fills since then that it was not told; returns how many."""
+
+    async def foreign_fills(self, instrument: int, since_ns: int) -> Records:
+        """Fills of an instrument since then by orders that are not ours, as FILL records in time order; told to nobody.
+        Empty where the venue does not show them."""
 
 
 async def nothing_open() -> None:

@@ -16,7 +16,7 @@ from engine.venues.binance.queries import AlgoState, OrderState
 from engine.venues.binance.slate import Market
 from engine.venues.binance.usdm_account import UsdmAccount
 from engine.venues.budgets import Urgency
-from engine.venues.port import AccountFacts, OpenOrder, Position, Wallet
+from engine.venues.port import AccountFacts, OpenOrder, Position, Records, Wallet
 from engine.venues.undecodable import Undecodable
 
 T = TypeVar("T")
@@ -57,6 +57,7 @@ class BinanceAccount:
         self._link, self._execution = link, execution
         self.owner = 0  # whose account it is, known once checked, where the venue tells
         self._usdm = UsdmAccount(link) if link.dialect.algo_types else None
+        self._told: set[str] = set()
 
     async def check(self) -> AccountFacts:
         link = self._link
@@ -113,7 +114,7 @@ class BinanceAccount:
         for order in await self._get(link.dialect.open_orders, list[OrderState]):
             number = link.by_symbol.get(order.symbol)
             if number is None:
-                link.say("foreign", f"an order of {order.symbol}, which is not traded here, is open")
+                self._once(f"an order of {order.symbol}, which is not traded here, is open")
             else:
                 found.append(self._open(number, order, "orders"))
         if link.dialect.open_algo_orders is not None:
@@ -136,6 +137,14 @@ class BinanceAccount:
 
     async def fills_since(self, since_ns: int) -> int:
         return await self._execution.queries.fills_since(since_ns)
+
+    async def foreign_fills(self, instrument: int, since_ns: int) -> Records:
+        return await self._execution.queries.foreign_fills(instrument, since_ns)
+
+    def _once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._link.say("foreign", text)
 
     # --- shapes -----------------------------------------------------------------------------------------
 

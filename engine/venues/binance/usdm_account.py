@@ -67,6 +67,7 @@ class UsdmAccount:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._told: set[str] = set()
 
     async def check(self) -> bool:
         """Whether it may trade. Raises Refused for hedge mode and multi-asset margin."""
@@ -95,7 +96,9 @@ class UsdmAccount:
             if not risk.positionAmt:
                 continue
             if number is None:
-                link.say("foreign", f"a position of {risk.positionAmt} {risk.symbol}, which is not traded here")
+                if risk.symbol not in self._told:
+                    self._told.add(risk.symbol)
+                    link.say("foreign", f"a position of {risk.positionAmt} {risk.symbol}, which is not traded here")
                 continue
             lots = risk.positionAmt / link.mine[number].lot_size
             if lots != int(lots):

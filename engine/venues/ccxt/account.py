@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, Final
 
+import numpy as np
+
 from engine.contracts import reasons
 from engine.contracts.errors import Refused, Retryable
-from engine.contracts.records import BUY, SELL
+from engine.contracts.records import BUY, RECORD, SELL
 from engine.venues.budgets import Urgency
 from engine.venues.ccxt.board import Board, Listing
 from engine.venues.ccxt.faults import Failure
@@ -18,7 +20,7 @@ from engine.venues.ccxt.reports import Reports
 from engine.venues.ccxt.session import RECV_WINDOW_MS, Session
 from engine.venues.ccxt.steps import decimal_of
 from engine.venues.emulated_stops import EmulatedStops
-from engine.venues.port import AccountFacts, OpenOrder, Position, Wallet
+from engine.venues.port import AccountFacts, OpenOrder, Position, Records, Wallet
 from engine.venues.undecodable import Undecodable
 
 _SIDES: Final = {"buy": BUY, "sell": SELL}
@@ -201,6 +203,10 @@ class CcxtAccount:
                 told += await self._told(listing, trade)
         return told
 
+    async def foreign_fills(self, instrument: int, since_ns: int) -> Records:
+        """See the port. Not told apart here: what somebody else closed is booked at the last price known."""
+        return np.zeros(0, RECORD)
+
     async def _trades(self, listing: Listing, since_ms: int, now_ms: int) -> list[dict[str, Any]]:
         """Our trades since then: the newest page where that is enough, else day by day (Binance shows one a time)."""
         newest = await self._session.ask("fetch_my_trades", listing.symbol, None, _PAGE)
@@ -223,7 +229,8 @@ class CcxtAccount:
                 raise found.error()
             if client_id is None:
                 self._reports.order(found | {"symbol": listing.symbol} if not isinstance(found, Failure) else {})
-                return False
+                is_ours = not isinstance(found, Failure) and self._reports.bit_of(str(found.get("clientOrderId") or ""))
+                return bool(is_ours) and self._reports.trade(trade | {"symbol": listing.symbol})
             self._reports.adopt(listing, order_id, client_id)
         return self._reports.trade(trade | {"symbol": listing.symbol})
 

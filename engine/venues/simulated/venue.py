@@ -11,11 +11,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from engine.contracts.errors import Retryable
 from engine.contracts.instruments import E8, Instrument
-from engine.contracts.records import FILL, ORDER_TYPES
+from engine.contracts.records import FILL, ORDER_TYPES, RECORD
 from engine.simulation.venue import SimulationModel
 from engine.venues.port import (
+    Account,
     AccountFacts,
     Inlet,
     MarketData,
@@ -198,6 +201,24 @@ class _Account:
         """Fills of an earlier process too, as long as they are remembered (see `history.KEPT`)."""
         desk = self._desk
         return desk.tell(desk.history.fills(desk.told, since_ns))
+
+    async def foreign_fills(self, instrument: int, since_ns: int) -> Records:
+        """Nobody else trades on a simulated account."""
+        none: Records = np.zeros(0, RECORD)
+        return none
+
+
+class ShadowAccount(_Account):
+    """The simulated account of the shadow world, beside a real one whose key, rights and fees are checked."""
+
+    def __init__(self, real: Account, simulated: Venue) -> None:
+        assert isinstance(simulated.account, _Account)
+        super().__init__(simulated.account._desk)
+        self._real = real
+
+    async def check(self) -> AccountFacts:
+        """The real account's."""
+        return await self._real.check()
 
 
 def _entry_price(one: Instrument, cost_e8: int, lots: int) -> Decimal:
