@@ -18,6 +18,7 @@ import redis
 import redis.asyncio
 
 from engine.contracts.errors import BadInput, Retryable
+from engine.contracts.redaction import clean
 from engine.store.liveview import check_run
 
 _KEPT: Final = 10_000
@@ -53,6 +54,12 @@ class Emergency(Command, frozen=True, tag="emergency"):
     """Cancel, flatten, verify flat, lock."""
 
 
+class Rekey(Command, frozen=True, tag="rekey"):
+    """Take up the API key that was proposed under the name `key` in the key file; no key material comes this way."""
+
+    key: _Text
+
+
 class Set(Command, frozen=True, tag="set"):
     """Change a parameter or limit; the engine judges the value as it would one from the configuration."""
 
@@ -60,11 +67,11 @@ class Set(Command, frozen=True, tag="set"):
     value: float
 
 
-AnyCommand = Pause | Reduce | Resume | Emergency | Set
+AnyCommand = Pause | Reduce | Resume | Emergency | Rekey | Set
 # How long after it was sent a command may still be carried out, by Redis' clock; None: always. What tightens never
 # gets too old; a `resume` of yesterday must not start today's trading.
 MAX_AGE_S: Final[Mapping[type[Command], int | None]] = {
-    Pause: None, Reduce: None, Emergency: None, Resume: 60, Set: 60,
+    Pause: None, Reduce: None, Emergency: None, Resume: 60, Rekey: 60, Set: 60,
 }  # fmt: skip
 _DECODE: Final = msgspec.json.Decoder(AnyCommand).decode
 _ENCODE: Final = msgspec.json.Encoder().encode
@@ -166,7 +173,7 @@ class CommandInbox:
     ) -> None:
         """Answer a command after it was journalled. Raises Retryable when Redis is not reachable: call again, or
         let it be delivered again after the next start."""
-        answer = Answer(id=delivery.command.id, accepted=accepted, message=message, before=before, after=after)
+        answer = Answer(id=delivery.command.id, accepted=accepted, message=clean(message), before=before, after=after)
         try:
             await self._answer(delivery.entry, answer)
         except (redis.RedisError, OSError) as error:

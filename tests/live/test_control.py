@@ -23,6 +23,7 @@ from engine.store.control import (
     Emergency,
     Pause,
     Reduce,
+    Rekey,
     Resume,
     Set,
     await_answer,
@@ -56,7 +57,7 @@ async def received(inbox: CommandInbox) -> list[AnyCommand]:
 def test_every_kind_arrives_in_order_and_is_answered(live: LiveRedis) -> None:
     commands: list[AnyCommand] = [
         Pause(id="a", **WHO), Reduce(id="b", **WHO), Resume(id="c", **WHO), Emergency(id="d", **WHO),
-        Set(id="e", key="limits.trade_loss_usd", value=5.0, **WHO),
+        Set(id="e", key="limits.trade_loss_usd", value=5.0, **WHO), Rekey(id="f", key="main", **WHO),
     ]  # fmt: skip
 
     async def body(client: redis.asyncio.Redis) -> None:
