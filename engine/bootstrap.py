@@ -17,6 +17,7 @@ from engine.core.strategies import table
 from engine.journal import manifest as manifests
 from engine.journal.recovery import Recovered, last_run, recover_run
 from engine.research.backtest import BacktestRequest, check_strategy
+from engine.runtime.rekeying import Rekeying
 from engine.runtime.service import LivePlan
 from engine.settings import Settings
 from engine.store import database, projector
@@ -99,7 +100,8 @@ async def live_plan(
         live_redis.asynchronous(LIMITER_REPLY_S) if live_redis else redis.asyncio.Redis(unix_socket_path="/dev/null")
     )
     ids = ClientIds(prefix)  # names a line of runs: orders of another one are foreign
-    keys = open_keys().read() if needs_keys(settings) else {}
+    file = open_keys() if needs_keys(settings) else None
+    keys = file.read() if file else {}
     shares = _shares(settings)
     venues: list[tuple[Venue, Sequence[str]]] = []
     for plan in settings.venues.values():
@@ -125,6 +127,7 @@ async def live_plan(
             simulation={} if settings.mode == "live" else msgspec.to_builtins(settings.simulation),
             warm_up_bars=WARM_UP_BARS if settings.runtime.warm_up else 0,
             market_queue=settings.runtime.market_queue,
+            rekey=Rekeying(file, _by_key(settings, venues)).rekey if file else None,
         )
     finally:
         await client.aclose()
@@ -147,6 +150,14 @@ def open_venue(plan: VenuePlan, key: StoredKey | None, limiter: RateLimiter, ids
         plan.exchange, plan.name, ids, key=public, secret=secret, urls=plan.urls or None, testnet=plan.testnet,
         limiter=limiter,
     )  # fmt: skip
+
+
+def _by_key(settings: Settings, venues: Sequence[tuple[Venue, Sequence[str]]]) -> dict[str, list[Venue]]:
+    """The venues that use a key, by its name."""
+    found: dict[str, list[Venue]] = {}
+    for venue, _ in venues:
+        found.setdefault(settings.venues[venue.name].key or "", []).append(venue)
+    return found
 
 
 def counted_by(plan: VenuePlan) -> str:
@@ -178,7 +189,7 @@ def _in_world(settings: Settings, real: Venue, capital_usd: float, prefix: str) 
         return real
     folder = settings.home / ACCOUNTS / prefix / real.name
     simulated = open_simulated(real.market, settings.simulation, capital_usd, folder=folder)
-    simulated = simulated._replace(close=real.close)
+    simulated = simulated._replace(close=real.close, rekey=real.rekey)
     return simulated if settings.mode == "paper" else simulated._replace(account=ShadowAccount(real.account, simulated))
 
 
