@@ -17,6 +17,7 @@ from engine.cli import (
     demo,
     doctor,
     engine,
+    export,
     keys,
     runs,
     sandbox,
@@ -59,6 +60,7 @@ app.command("pause")(control.pause)
 app.command("reduce")(control.reduce)
 app.command("resume")(control.resume)
 app.command("emergency")(control.emergency)
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
