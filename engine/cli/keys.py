@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.cli.findings import Check
     from engine.settings import Settings
     from engine.store.keys import KeyFile, StoredKey
+    from engine.venues.plan import VenuePlan
 
 LONGEST: Final = 16_384  # bytes of stdin; an RSA key of 4096 bits has 3,300
 KEY_NAMES: Final = ("key", "apiKey", "api_key", "name")  # `name`, `privateKey`: the file Coinbase lets one download
@@ -115,6 +116,41 @@ def remove(
         print(f"removed: {name}")
 
 
+@app.command("rotate")
+def rotate(
+    name: NameArgument,
+    from_stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read JSON (key, secret) or lines: key, then secret.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="The reason, for the audit.")] = "rotation",
+    wait: Annotated[float, typer.Option("--wait", min=0.1, max=600.0, help="Seconds to wait for the engine.")] = 60.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a stored key by another of the same account; a running engine goes on with it, its orders stay.
+
+    The exchange is asked first: a key that is refused or may withdraw leaves the old one in force.
+
+    Example: trading-cli keys rotate main
+    """
+    from engine import settings
+    from engine.cli import rotation
+
+    in_force = settings.load()
+    file = open_keys(in_force, piped=from_stdin)
+    old = file.get(name)
+    parts = _piped() if from_stdin else _typed(old.password is not None)
+    if fault := _fault(old.exchange, parts):
+        raise BadInput(fault)
+    if parts.key == old.key and parts.secret == old.secret:
+        raise BadInput(f"this is the key {name} that is in force; make another one at the exchange")
+    new = file.propose(name, parts.key, parts.secret, parts.password)
+    done = rotation.rotate(in_force, file, _where(in_force, old, testnet=False), old, new, why, wait)
+    if as_json:
+        print_json(done)
+    else:
+        print(f"rotated: {name} ({old.exchange}), key {done['before']} -> {done['after']}: {done['message']}")
+
+
 @app.command("test")
 def test(
     name: NameArgument,
@@ -130,26 +166,27 @@ def test(
     from engine import settings
     from engine.cli.findings import show
     from engine.cli.venue_check import examine_venue, opener
-    from engine.venues.plan import venue_plan
 
     in_force = settings.load()
     key = open_keys(in_force).get(name)
-    plans = [plan for plan in in_force.venues.values() if plan.key == name]
-    if not plans or testnet:
-        symbol = (
-            "BTC/USDT:USDT"
-            if key.exchange == "binanceusdm"
-            else "BTC/USDC"
-            if key.exchange == "coinbase"
-            else "BTC/USDT"
-        )
-        plans = [venue_plan(name.lower(), {"exchange": key.exchange, "symbols": [symbol], "testnet": testnet})]
+    plans = _where(in_force, key, testnet)
 
     async def ask() -> list[Check]:
         async with opener(in_force) as opened:
             return [check for plan in plans for check in await examine_venue(plan, key, opened)]
 
     raise typer.Exit(0 if show(asyncio.run(ask()), as_json) else 1)
+
+
+def _where(settings: Settings, key: StoredKey, testnet: bool) -> list[VenuePlan]:
+    """Where a key is tried: at the venues that use it, else (or with `testnet`) at its exchange."""
+    from engine.venues.plan import venue_plan
+
+    plans = [plan for plan in settings.venues.values() if plan.key == key.name]
+    if plans and not testnet:
+        return plans
+    symbol = {"binanceusdm": "BTC/USDT:USDT", "coinbase": "BTC/USDC"}.get(key.exchange, "BTC/USDT")
+    return [venue_plan(key.name.lower(), {"exchange": key.exchange, "symbols": [symbol], "testnet": testnet})]
 
 
 def open_keys(settings: Settings, piped: bool = False) -> KeyFile:

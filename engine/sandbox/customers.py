@@ -42,6 +42,7 @@ class Customers(Generic[C]):
     def __init__(self) -> None:
         self.all: list[C] = []
         self._by_key: dict[str, tuple[C, Key]] = {}
+        self._revoked: set[str] = set()
 
     def join(self, one: C) -> C:
         """Another customer, found by number and keys from now on."""
@@ -58,7 +59,13 @@ class Customers(Generic[C]):
     def by_key(self, api_key: str) -> tuple[C, Key] | None:
         """Customer and key; None for an unknown or revoked one."""
         found = self._by_key.get(api_key)
-        return None if found is None or found[0].is_revoked else found
+        return None if found is None or found[0].is_revoked or api_key in self._revoked else found
+
+    def revoke(self, api_key: str) -> None:
+        """One key alone is taken back. Raises BadInput where there is none."""
+        if api_key not in self._by_key:
+            raise BadInput("no account has that key")
+        self._revoked.add(api_key)
 
 
 def find_order(orders: Mapping[int, One], symbol: int, order_id: int | None, client_order_id: str | None) -> One | None:

@@ -51,6 +51,19 @@ def change_rights(customers: Customers, body: bytes) -> Any:
     return {"done": True}
 
 
+class Revocation(msgspec.Struct, forbid_unknown_fields=True):
+    """One of an account's keys."""
+
+    key: str
+    venue: str = ""
+
+
+def revoke_key(revoke: Callable[[str], None], body: bytes) -> Any:
+    """Take one key back; the account's others stay."""
+    revoke(msgspec.json.decode(body, type=Revocation).key)
+    return {"done": True}
+
+
 class Limits(msgspec.Struct, forbid_unknown_fields=True):
     """Request weight a minute, and orders in ten seconds and a day, that the venue allows from now on."""
 

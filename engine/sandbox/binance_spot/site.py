@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.contracts.instruments import Instrument
-from engine.sandbox.binance_spot.actions import ACTIONS, change_limits, change_rights, deposit
+from engine.sandbox.binance_spot.actions import ACTIONS, change_limits, change_rights, deposit, revoke_key
 from engine.sandbox.binance_spot.rest import SIMULATED, Rest
 from engine.sandbox.binance_spot.streams import Streams
 from engine.sandbox.binance_spot.ws_api import WsApi
@@ -44,6 +44,7 @@ def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Si
         {number: partial(act, exchange) for number, act in ACTIONS.items()},
         {
             "deposit": partial(deposit, exchange), "rights": partial(change_rights, exchange.accounts),
+            "revoke": partial(revoke_key, exchange.accounts.revoke),
             "limits": partial(change_limits, budget), "rate": rate.start, "sent": rate.sent, "arrivals": rate.arrivals,
         },
     )  # fmt: skip

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from engine.contracts.errors import BadInput
+
 Algorithm = Literal["ES256", "EdDSA"]
 ALGORITHMS: Final[tuple[Algorithm, ...]] = ("ES256", "EdDSA")
 
@@ -64,9 +66,16 @@ class KeyRing:
         self.of: list[Sequence[CoinbaseKey]] = [
             tuple(new_key(algorithm, self.organization) for algorithm in ALGORITHMS) for _ in range(customers)
         ]
+        self._revoked: set[str] = set()
         self._by_name = {key.name: (number, key) for number, keys in enumerate(self.of) for key in keys}
 
     def find(self, name: str, is_revoked: Callable[[int], bool]) -> tuple[int, CoinbaseKey] | None:
         """Customer's number and key; None for an unknown or revoked one."""
         found = self._by_name.get(name)
-        return None if found is None or is_revoked(found[0]) else found
+        return None if found is None or name in self._revoked or is_revoked(found[0]) else found
+
+    def revoke(self, name: str) -> None:
+        """One key alone is taken back. Raises BadInput where there is none."""
+        if name not in self._by_name:
+            raise BadInput("no account has that key")
+        self._revoked.add(name)

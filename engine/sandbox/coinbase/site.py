@@ -11,7 +11,7 @@ from aiohttp import web
 
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
-from engine.sandbox.binance_spot.actions import ACTIONS, change_rights, deposit
+from engine.sandbox.binance_spot.actions import ACTIONS, change_rights, deposit, revoke_key
 from engine.sandbox.clock import Clock
 from engine.sandbox.coinbase.feed import Feed
 from engine.sandbox.coinbase.floor import Floor
@@ -45,7 +45,10 @@ def open_coinbase(instruments: Sequence[Instrument], opening: Opening) -> Site:
     return Site(
         floor, {"all": coinbase_app(floor, tokens, feed)}, describe, (feed.run,),
         {number: _action(floor, act) for number, act in ACTIONS.items()},
-        {"deposit": partial(deposit, floor.exchange), "rights": partial(change_rights, floor.exchange.accounts)},
+        {
+            "deposit": partial(deposit, floor.exchange), "rights": partial(change_rights, floor.exchange.accounts),
+            "revoke": partial(revoke_key, floor.ring.revoke),
+        },
     )  # fmt: skip
 
 
