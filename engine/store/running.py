@@ -1,4 +1,4 @@
-"""Which engine runs in a home folder: ``home/engine.json``, written by the engine itself.
+"""Which engine runs in a home folder: ``home/engine.json``, written by the engine itself (``watchdog.json``: likewise).
 
 It does not need Redis, so that "the engine runs, Redis is gone" can be told from "no engine runs". A file left behind
 by ``kill -9`` is noticed: a process is the one that wrote it only if pid *and* start of the process agree.
@@ -21,6 +21,8 @@ from engine.contracts.errors import BadData, Fatal, Refused
 from engine.journal.atomic import replace_file, write_failure
 
 FILE: Final = "engine.json"
+WATCHDOG: Final = "watchdog.json"  # the same of the watchdog's process, whose `run` is `WATCHING`
+WATCHING: Final = "watchdog"
 _LOCK: Final = "engine.lock"
 STARTING: Final = "starting"
 """`Running.run` of an engine that has claimed the home and has no run yet."""
@@ -44,52 +46,53 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.process) and _process_start(self.pid) == self.process
 
 
-def write_running(home: Path, run: str, mode: str, venues: Sequence[str]) -> Running:
-    """Say that this process is the engine of `home`. Raises Refused while another living one is."""
+def write_running(home: Path, run: str, mode: str, venues: Sequence[str], file: str = FILE) -> Running:
+    """Say that this process is the engine (by `file`: the watchdog) of `home`. Raises Refused while another living one
+    is."""
     pid = os.getpid()
     mine = Running(
         run=run, pid=pid, process=_process_start(pid), mode=mode, venues=tuple(venues), started_ns=time.time_ns(),
         starter=os.getppid(),
     )  # fmt: skip
     with _locked(home):
-        check_free(home)
-        replace_file(home / FILE, [msgspec.json.encode(mine)])
+        check_free(home, file)
+        replace_file(home / file, [msgspec.json.encode(mine)])
     return mine
 
 
-def check_free(home: Path) -> None:
+def check_free(home: Path, file: str = FILE) -> None:
     """Raises Refused while a living engine of another process runs in `home`; writes nothing."""
-    other = read_running(home)
+    other = read_running(home, file)
     if other is not None and other.pid != os.getpid():
-        name = "an engine" if other.run == STARTING else f"run {other.run}"
+        name = {STARTING: "an engine", WATCHING: "a watchdog"}.get(other.run, f"run {other.run}")
         raise Refused(
             f"{name} (process {other.pid}, {other.mode}) already runs in {home}: "
             "end it with trading-cli down, or set KEEL_HOME to another folder"
         )
 
 
-def read_running(home: Path) -> Running | None:
+def read_running(home: Path, file: str = FILE) -> Running | None:
     """The engine that runs in `home`; None when there is none, or the one that was has died."""
-    last = read_last(home)
+    last = read_last(home, file)
     return last if last is not None and last.is_alive else None
 
 
-def read_last(home: Path) -> Running | None:
+def read_last(home: Path, file: str = FILE) -> Running | None:
     """What the last engine wrote, alive or not; None where it went in order. Raises BadData for another file."""
     try:
-        return msgspec.json.decode((home / FILE).read_bytes(), type=Running)
+        return msgspec.json.decode((home / file).read_bytes(), type=Running)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{home / FILE} cannot be read ({error}); no engine running: delete it") from None
+        raise BadData(f"{home / file} cannot be read ({error}); no engine running: delete it") from None
 
 
-def clear_running(home: Path) -> None:
+def clear_running(home: Path, file: str = FILE) -> None:
     """This engine ends in order. Another engine's file is left alone; calling it twice changes nothing."""
     with _locked(home):
-        last = read_last(home)
+        last = read_last(home, file)
         if last is not None and last.pid == os.getpid():
-            (home / FILE).unlink(missing_ok=True)
+            (home / file).unlink(missing_ok=True)
 
 
 @contextmanager
