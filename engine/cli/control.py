@@ -1,4 +1,4 @@
-"""``trading-cli pause``, ``reduce``, ``resume``, ``emergency``: an operator's word to the running engine.
+"""``trading-cli pause``, ``reduce``, ``resume``: an operator's word to the running engine.
 
 The word goes over Redis, the engine journals it, acts and answers; the answer is awaited. Exit codes: 3 the engine
 refused, 4 no engine or Redis not reachable, 5 no answer in time (it may still come: ask `status`).
@@ -56,24 +56,20 @@ def resume(
 
     Example: trading-cli resume --why "looked at the losses, the cause is fixed"
     """
+    from engine import settings
+    from engine.cli.emergency import check_over, finish
+
+    in_force = settings.load()
+    check_over(in_force.home)
     if not yes:
         if not sys.stdin.isatty():
             raise Refused(f"not confirmed: run it in a terminal and type '{RESUME_WORDS}', or add --yes")
         if typer.prompt(f"type '{RESUME_WORDS}' to go on", default="", show_default=False, err=True) != RESUME_WORDS:
             raise Refused("not confirmed: nothing was changed")
-    _tell("resume", why, wait, as_json)
-
-
-def emergency(
-    why: WhyOption = "emergency by command",
-    wait: WaitOption = 10.0,
-    as_json: JsonOption = False,
-) -> None:
-    """Cancel every entry, close every position, halt. Asks nothing. `status` shows what is still open.
-
-    Example: trading-cli emergency --why "key may be stolen"
-    """
-    _tell("emergency", why, wait, as_json)
+    request = check_over(in_force.home)  # again: typing took its time
+    told = send(in_force, "resume", why, wait)
+    finish(in_force, request)
+    _show("resume", told, as_json)
 
 
 @contextmanager
@@ -125,7 +121,7 @@ def send(settings: Settings, word: str, why: str, wait_s: float, **more: Any) ->
 
 def _audit(settings: Settings, run: str, command: AnyCommand, word: str, answer: Answer, more: dict[str, Any]) -> bool:
     """Who said it and why, once the engine carried it out: its journal knows only what was said. False, and told,
-    where PostgreSQL is away: an emergency does not wait for a database."""
+    where PostgreSQL is away: a word to the engine does not wait for a database."""
     from engine import bootstrap
     from engine.store import audit
 
@@ -173,10 +169,11 @@ def who() -> str:
 def _tell(word: str, why: str, wait_s: float, as_json: bool) -> None:
     from engine import settings
 
-    told = send(settings.load(), word, why, wait_s)
+    _show(word, send(settings.load(), word, why, wait_s), as_json)
+
+
+def _show(word: str, told: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(told)
-        return
-    print(told["message"] or f"{word}: done")
-    if word == "emergency":
-        say("what is open is being closed: look with trading-cli status")
+    else:
+        print(told["message"] or f"{word}: done")

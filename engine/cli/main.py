@@ -16,6 +16,7 @@ from engine.cli import (
     data,
     demo,
     doctor,
+    emergency,
     engine,
     export,
     keys,
@@ -59,7 +60,7 @@ app.command("status")(status.status)
 app.command("pause")(control.pause)
 app.command("reduce")(control.reduce)
 app.command("resume")(control.resume)
-app.command("emergency")(control.emergency)
+app.command("emergency")(emergency.emergency)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")

@@ -1,4 +1,4 @@
-"""status, pause, reduce, resume, emergency against a real Redis and a process that shows itself as an engine does."""
+"""status, pause, reduce, resume against a real Redis and a process that shows itself as an engine does."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_status_as_json_is_one_object_with_every_row(home: Path) -> None:
 
 @pytest.mark.parametrize(("word", "options", "state", "said"), [
     ("pause", [], "REDUCING", "paused: no entries"), ("resume", ["--yes"], "ACTIVE", "resumed: entries are allowed"),
-    ("reduce", [], "REDUCING", "reducing: exits only"), ("emergency", [], "HALTED", "emergency: entries are being"),
+    ("reduce", [], "REDUCING", "reducing: exits only"),
 ])  # fmt: skip
 def test_a_word_reaches_the_engine_and_its_answer_comes_back(
     home: Path, word: str, options: list[str], state: str, said: str

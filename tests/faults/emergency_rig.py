@@ -1,0 +1,115 @@
+"""A trading engine with its emergency wired as in the engine's process: signal, running file, alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from engine_rig import Floor, Trading, trading
+
+from engine.runtime import emergency
+from engine.runtime.alerts import Alert, Alerts
+from engine.store import emergency_file
+from engine.store.emergency_file import Progress
+from engine.store.running import clear_running, write_running
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+NOWHERE: Final = {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d", "REDIS_URL": "redis://127.0.0.1:1/0"}
+"""PostgreSQL and Redis that are down."""
+WAIT_S: Final = 15.0
+
+
+class Heard(Alerts):
+    """Alerts without a channel, and everything that was put."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.alerts: list[Alert] = []
+        super().__init__([], self.said.append)
+
+    def put(self, alert: Alert) -> None:
+        self.alerts.append(alert)
+        super().put(alert)
+
+
+class Alarmed:
+    """`running` as a person in an emergency sees it."""
+
+    def __init__(self, running: Trading, home: Path, alerts: Heard, made: emergency.Emergency) -> None:
+        self.running, self.home, self.alerts, self.made = running, home, alerts, made
+
+    def told(self) -> Progress | None:
+        return emergency_file.progress(self.home)
+
+    async def until_told(self, done: Callable[[Progress], object], wait_s: float = WAIT_S) -> Progress:
+        """Wait for a word that makes `done` true."""
+        try:
+            async with asyncio.timeout(wait_s):
+                while (told := self.told()) is None or not done(told):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise AssertionError("\n".join([str(self.told()), *self.running.story()])) from None
+        return told
+
+    async def flat(self) -> Progress:
+        request = emergency_file.pending(self.home)
+        assert request is not None
+        return await self.until_told(lambda told: told.flat and told.answers(request))
+
+    async def cli(self, *words: str) -> tuple[int, dict[str, Any], str]:
+        """`trading-cli` in a process of its own: exit code, JSON, what it said."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "engine.cli.main", *words, "--json", cwd=self.home.parent,
+            env=os.environ | NOWHERE | {"KEEL_HOME": str(self.home), "PYTHONPATH": str(ROOT)},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, said = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, json.loads(out), said.decode()
+
+    def resume(self) -> None:
+        """As a person's `resume` does it."""
+        import time
+
+        import numpy as np
+
+        from engine.contracts import reasons
+        from engine.contracts import records as r
+
+        event = np.zeros(1, r.RECORD)
+        event["kind"], event["instrument"], event["reason"] = r.OPERATOR, r.NO_INSTRUMENT, reasons.OPERATOR_RESUME
+        event["ts_ns"] = time.time_ns()
+        self.running.service.engine.inject(event)
+        emergency_file.clear(self.home)
+
+
+@asynccontextmanager
+async def alarmed(floor: Floor, home: Path, number: int = 0, **options: Any) -> AsyncIterator[Alarmed]:
+    """An engine on the floor whose emergency waits behind every door."""
+    called = emergency.hear_signal()
+    loop = asyncio.get_running_loop()
+    with Heard() as alerts:
+        try:
+            async with trading(floor, home, number, **options) as running:
+                service = running.service
+                venues = [venue for venue, _ in service.plan.venues]
+                made = emergency.Emergency(
+                    home, service.engine, venues, running.core.instruments, alerts, service._notice, called
+                )
+                write_running(home, service.manifest.run_id, "live", [venue.name for venue in venues])
+                service.keep("engine", "the emergency", made.run)
+                yield Alarmed(running, home, alerts, made)
+        finally:
+            clear_running(home)
+            loop.remove_signal_handler(signal.SIGUSR1)
+
+
+def symbols(floor: Floor, count: int) -> Sequence[str]:
+    return tuple(floor.mid)[:count]
