@@ -25,7 +25,7 @@ import numba.core.event
 import numpy as np
 
 _ENGINE: Final = Path(__file__).resolve().parent.parent
-_COMPILED_FOLDERS: Final = ("contracts", "core", "simulation", "markets", "journal")
+_COMPILED: Final = ("contracts/**/*.py", "core/**/*.py", "simulation/**/*.py", "markets/**/*.py", "journal/walking.py")
 _KEPT_CACHES: Final = 4
 _CACHE_BYTES: Final = 64 << 20  # an entry point takes a few MB; leave some room besides
 
@@ -38,8 +38,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def source_digest() -> str:
     """Hex digest of every source file that can end up in compiled code: the build's identity."""
     digest = hashlib.blake2b(digest_size=16)
-    for folder in _COMPILED_FOLDERS:
-        for path in sorted((_ENGINE / folder).rglob("*.py")):
+    for pattern in _COMPILED:
+        for path in sorted(_ENGINE.glob(pattern)):
             digest.update(path.relative_to(_ENGINE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from engine.contracts.errors import Fatal
-from engine.contracts.records import FIRST_COMMAND, RECORD, as_dict
+from engine.contracts.records import ENTRY, FIRST_COMMAND, RECORD, as_dict
 from engine.contracts.runs import Manifest
 from engine.core import replay as kernels
 from engine.core import state
@@ -143,7 +143,7 @@ def _replay(core: state.Core, entries: Entries, run_dir: Path, manifest: Manifes
 
 
 def _bytes(entries: Entries) -> Entries:
-    return np.ascontiguousarray(entries).view(np.uint8).reshape(len(entries), -1)
+    return np.ascontiguousarray(entries).view(np.uint8).reshape(len(entries), ENTRY.itemsize)
 
 
 def _differs(made: Entries, then: Entries, run_dir: Path, manifest: Manifest) -> Fatal:

@@ -105,6 +105,8 @@ class Service:
         if self.plan.continues is not None:
             before_ns = int(self.plan.continues.core.state.head[0].now_ns)
             self.engine.inject(going_on(self.core, self.plan))
+            for i, told in enumerate(self.core.state.told):
+                self._routes[i].know(i, told["ids"][told["ids"] != 0].tolist())
         for venue, _ in self.plan.venues:
             self.keep(venue.name, "orders", partial(venue.execution.run, self.core.instruments, self.engine.lanes))
         await self.reconciler.settle(before_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 KEPT: Final = 4096
@@ -26,6 +27,11 @@ class SeenFills:
         if len(seen) > self._kept:
             del seen[next(iter(seen))]
         return True
+
+    def remember(self, instrument: int, trade_ids: Iterable[int]) -> None:
+        """These count as told."""
+        for trade_id in trade_ids:
+            self.is_new(instrument, trade_id)
 
     def knows(self, instrument: int, trade_id: int) -> bool:
         """The trade counts as told."""

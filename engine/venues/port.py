@@ -13,7 +13,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -114,6 +114,9 @@ class Execution(Protocol):
     def send(self, command: Any) -> None:
         """Send one PLACE or CANCEL record (valid only during the call). PLACE with `ref_id` takes the place of that
         order of ours: atomically where the venue can, else cancelled first and placed once that is confirmed."""
+
+    def know(self, instrument: int, trade_ids: Iterable[int]) -> None:
+        """Fills of an earlier life: they are not told again."""
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         """What became of an order of ours, in every book it may lie in: fills first, then its state, as records.

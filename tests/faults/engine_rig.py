@@ -169,6 +169,8 @@ class Trading:
 
     def __init__(self, floor: Floor, service: Service, account: int) -> None:
         self.floor, self.service, self.account = floor, service, account
+        self.is_dead = False
+        self.waited_s = 0.0
         self.symbol = service.core.instruments[0].symbol
         self.core = service.core
         self._news = asyncio.Event()
@@ -208,8 +210,12 @@ class Trading:
 
     def order_emergency(self) -> None:
         """A person's word: everything is to be sold."""
+        self.say(reasons.OPERATOR_EMERGENCY)
+
+    def say(self, reason: int) -> None:
+        """A person's word."""
         event = np.zeros(1, r.RECORD)
-        event["kind"], event["instrument"], event["reason"] = r.OPERATOR, r.NO_INSTRUMENT, reasons.OPERATOR_EMERGENCY
+        event["kind"], event["instrument"], event["reason"] = r.OPERATOR, r.NO_INSTRUMENT, reason
         event["ts_ns"] = time.time_ns()
         self.service.engine.inject(event)
 
@@ -320,8 +326,37 @@ class Trading:
         assert status == 200, found
         return found
 
+    def die(self) -> None:
+        """As after `kill -9`: nothing is ended in order, nobody hears what comes."""
+        self.is_dead = True
+        engine = self.service.engine
+        for task in self.service._tasks:
+            task.cancel()
+        engine.in_flight.close()
+        for timer in (engine._timer, engine._sync_timer):
+            if timer is not None:
+                timer.cancel()
+        self.service._journal._abandon()
+        engine._take = engine._flush = lambda *_: None  # type: ignore[method-assign]
+
     async def stop(self) -> None:
-        await self.service.stop()
+        if not self.is_dead:
+            await self.service.stop()
+
+
+async def _hears(running: Trading) -> None:
+    """The market is quoted until the engine hears it: its streams connect when they can."""
+    books = running.core.state.books
+    while True:
+        for one in running.core.instruments:
+            await running.quote(running.floor.mid[one.symbol], one.symbol)
+        try:
+            await running.until(lambda: (books["updated_ns"] > 0).all(), 0.25)
+            return
+        except AssertionError:
+            running.waited_s += 0.25
+            if running.waited_s > 4 * WAIT_S:
+                raise
 
 
 @asynccontextmanager
@@ -341,7 +376,8 @@ async def trading(
     shares = {venue.name: CASH / len(venues) for venue, _ in venues}
     values = {
         "world": "live", "home": home, "venues": venues, "strategies": EAGER, "limits": LIMITS, "capital_usd": CASH,
-        "must_hold_usd": shares, "wallets_usd": shares, "timeframes_s": TIMEFRAMES, "warm_up_bars": 2,
+        "must_hold_usd": {} if (plan or {}).get("continues") else shares, "wallets_usd": shares,
+        "timeframes_s": TIMEFRAMES, "warm_up_bars": 2, "order_prefix": f"t{number}",
     }  # fmt: skip
     made = LivePlan(**(values | (plan or {})))
     inflight.LATE_S = LATE_S  # type: ignore[misc]
@@ -353,10 +389,10 @@ async def trading(
         raise
     running = Trading(floor, service, number)
     try:
-        for one in running.core.instruments:
-            await running.quote(floor.mid[one.symbol], one.symbol)
+        await _hears(running)
         await running.until(lambda: all(venue.execution.is_ready for venue, _ in venues))
         yield running
-        await running.settle()
+        if not running.is_dead:
+            await running.settle()
     finally:
         await running.stop()

@@ -12,11 +12,13 @@ from engine.contracts.instruments import E8, Instrument
 from engine.research.replay import replay
 
 
-async def agree(running: Trading) -> None:
+async def agree(running: Trading, since: Trading | None = None) -> None:
     """What the journal says is what the venue's own books say, to the last unit; each order and fill there is ours
-    exactly once; the journal replays to the same bytes. The engine has been stopped."""
-    entries = running.records()
-    records = entries["record"]
+    exactly once; the journal replays to the same bytes. The engine has been stopped. `since`: the run before it."""
+    blocks = [running.records()["record"]]
+    if since is not None:
+        blocks.insert(0, since.records()["record"])
+    records = r.joined(blocks, r.RECORD)
     core = running.core.state
     for k, one in enumerate(running.core.instruments):
         await _agree_fills(running, k, one, records[records["instrument"] == k])

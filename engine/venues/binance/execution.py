@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from engine.contracts import reasons
@@ -69,6 +69,9 @@ class BinanceExecution:
         if self._desk is not None:
             self._desk.rekey(signer)
         self._link.key.look_now()
+
+    def know(self, instrument: int, trade_ids: Iterable[int]) -> None:
+        self._link.fills.remember(instrument, trade_ids)
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         return await self.queries.ask(instrument, client_id)

@@ -13,7 +13,7 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.contracts import reasons
@@ -367,6 +367,10 @@ class CcxtExecution:
         self._session.spawn(self._place(want._replace(order_type=order_type, ref_id=0), sent))
 
     # --- questions ----------------------------------------------------------------------------------
+
+    def know(self, instrument: int, trade_ids: Iterable[int]) -> None:
+        """See the port."""
+        self._reports.know(instrument, trade_ids)
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         """See the port."""

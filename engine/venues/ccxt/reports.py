@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -243,6 +243,10 @@ class Reports:
         if len(self._waiting) > _KEPT:
             del self._waiting[next(iter(self._waiting))]
         return False
+
+    def know(self, instrument: int, trade_ids: Iterable[int]) -> None:
+        """These fills were told in an earlier life."""
+        self._seen.remember(instrument, trade_ids)
 
     def is_new(self, listing: Listing, trade: Mapping[str, Any]) -> bool:
         """Whether a trade was not told yet."""

@@ -6,7 +6,7 @@ whoever trades on it cannot tell, and needs no mode. Everything it shows to peop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -113,6 +113,9 @@ class _Execution:
 
     def send(self, command: Any) -> None:
         self._desk.send(command)
+
+    def know(self, instrument: int, trade_ids: Iterable[int]) -> None:
+        self._desk.seen.remember(instrument, trade_ids)
 
     async def ask(self, instrument: int, client_id: int) -> bool:
         """As the port says. A question takes the assumed latencies, so answers under way come before its own.
