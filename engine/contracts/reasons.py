@@ -2,7 +2,7 @@
 
 One namespace per family so that a code alone tells where it came from:
 1-99 risk refusals, 100-199 exits, 200-299 venue rejections, 300-399 trading-state changes,
-400-499 gaps, 500-599 protocol violations.
+400-499 gaps, 500-599 protocol violations, 600-699 feeds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ MOVED_AWAY: Final = 29  # the price left the range a patient entry was approved 
 STOP_REACHED: Final = 30
 STOP_MOVED: Final = 31
 POSITION_LEAVING: Final = 32
-BARS_FORGOTTEN: Final = 34  # of a feed: what comes next does not continue the bars before it
 VENUE_CASH: Final = 33  # the wallet of the venue cannot pay for it, whatever lies at the others
 
 # --- exits ------------------------------------------------------------------------------------
@@ -118,6 +117,9 @@ NO_SUCH_TRANSITION: Final = 500
 OVERFILL: Final = 501
 UNKNOWN_CLIENT_ID: Final = 502
 BAD_EVENT: Final = 503
+
+# --- feeds ------------------------------------------------------------------------------------
+BARS_FORGOTTEN: Final = 600  # what comes next does not continue the bars before it
 
 NAMES: Final[dict[int, str]] = {v: k for k, v in sorted(globals().items()) if k.isupper() and isinstance(v, int)}
 
