@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import stat
 import threading
 import time
@@ -26,6 +25,7 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from engine.contracts.errors import BadInput, Refused
+from engine.contracts.redaction import learn
 
 Level = Literal["INFO", "WARNING", "CRITICAL"]
 REPEATS_S: Final = (10.0, 30.0, 60.0)
@@ -57,6 +57,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         """What it is about."""
         return self.key or self.title
 
+    @property
+    def is_minor(self) -> bool:
+        """May be left out where too many come at once."""
+        return self.level != "CRITICAL"
+
 
 class Alerts:
     """Delivers alerts to the apprise `urls`; `say` takes a line about what is told and what is not delivered. To be
@@ -67,7 +72,9 @@ class Alerts:
         self._say = say
         self._link = link
         self._channels = [_Channel(number, url, say) for number, url in enumerate(urls, 1)]
-        self._news: queue.Queue[Alert | tuple[str] | None] = queue.Queue(ROOM)
+        self._news: list[Alert | str] = []  # a text: acknowledge that key
+        self._lock = threading.Condition()
+        self._ending = False
         self._thread = threading.Thread(target=self._go_on, name="alerts", daemon=True)
         self._standing: dict[str, _Standing] = {}  # the thread's own
         self.lost = 0
@@ -82,7 +89,9 @@ class Alerts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         give_up = time.monotonic() + CLOSE_S
-        self._hand_over(None)
+        with self._lock:
+            self._ending = True
+            self._lock.notify()
         self._thread.join(CLOSE_S)
         for channel in self._channels:
             channel.finish(max(0.0, give_up - time.monotonic()))
@@ -93,32 +102,39 @@ class Alerts:
 
     def acknowledge(self, key: str = "") -> None:
         """What alerts of `key` (of any) were about is over: they are not repeated any more."""
-        self._hand_over((key,))
+        self._hand_over(key)
 
-    def _hand_over(self, what: Alert | tuple[str] | None) -> None:
-        try:
-            self._news.put_nowait(what)
-        except queue.Full:
-            self.lost += 1
+    def _hand_over(self, what: Alert | str) -> None:
+        with self._lock:  # held by the thread for no longer than it takes one item
+            self._news.append(what)
+            if len(self._news) > ROOM:
+                gone = next((k for k, one in enumerate(self._news) if isinstance(one, Alert) and one.is_minor), 0)
+                del self._news[gone]
+                self.lost += 1
+            self._lock.notify()
 
     # --- the thread -------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        while True:
-            due_s = min((one.due_s for one in self._standing.values()), default=None)
-            try:
-                what = self._news.get(timeout=None if due_s is None else max(0.0, due_s - time.monotonic()))
-            except queue.Empty:
-                self._repeat()
-                continue
-            if what is None:
-                return
+        while (what := self._next()) is not None:
             if isinstance(what, Alert):
                 self._take(what)
             else:
-                for key in [key for key in self._standing if what[0] in ("", key)]:
+                for key in [key for key in self._standing if what in ("", key)]:
                     del self._standing[key]
+
+    def _next(self) -> Alert | str | None:
+        """What was handed over, in order, repeating meanwhile what is due; None at the end."""
+        while True:
             self._repeat()
+            due_s = min((one.due_s for one in self._standing.values()), default=None)
+            with self._lock:
+                if not self._news and not self._ending:
+                    self._lock.wait(None if due_s is None else max(0.0, due_s - time.monotonic()))
+                if self._news:
+                    return self._news.pop(0)
+                if self._ending:
+                    return None
 
     def _take(self, alert: Alert) -> None:
         standing = self._standing.get(alert.about)
@@ -271,6 +287,7 @@ def read_urls(file: Path | None) -> list[str]:
     if len(found) > MOST_URLS:
         raise BadInput(f"alerts.urls_file = {file} holds {len(found)} addresses, more than {MOST_URLS}")
     for number, url in found:
+        learn(url)
         try:
             sender_of(url)
         except BadInput as error:
