@@ -69,7 +69,7 @@ def demo(
         line = supervise.first_line(sandbox, "the sandbox", START_S)
         write_config(home, line["venues"]["binance_spot"])
         say("3/3 engine")
-        child = stack.enter_context(supervise.engine_process(settings.environment(), log=home / LOG))
+        child = stack.enter_context(supervise.engine_process(settings.environment(), log=home / LOG, fresh=True))
         projector = supervise.Projector(in_force, child.run_dir)
         stack.callback(projector.finish)
         say(f"trading after {time.monotonic() - started:.1f} s")

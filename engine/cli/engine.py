@@ -6,7 +6,9 @@ import asyncio
 import json
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from engine.cli.terminal import say
 from engine.cli.words import Words
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from engine.store.redis_server import LiveRedis
 
 
-def engine() -> None:
+def engine(
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on where the last run ended.")] = False,
+) -> None:
     """Run the engine in this process until SIGTERM. Its first line on stdout is JSON: the run and where it is written.
 
     What a person typed comes on stdin, a line each: with mode = live the confirmation first, then the passphrase of
@@ -44,7 +48,7 @@ def engine() -> None:
             say(f"no Redis: {error}; trading goes on, nobody can look or command")
 
         async def run() -> None:
-            async with bootstrap.live_plan(in_force, live_redis, lambda: _open_keys(in_force)) as plan:
+            async with bootstrap.live_plan(in_force, live_redis, lambda: _open_keys(in_force), fresh) as plan:
                 await serve(plan, live_redis, asyncio.Event(), words.say, print_line)
 
         words = stack.enter_context(Words())

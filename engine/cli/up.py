@@ -21,31 +21,41 @@ if TYPE_CHECKING:
 LIVE_WORDS: Final = "trade real money"
 DOWN_S: Final = 30.0
 LOG: Final = "engine.log"
+AFRESH: Final = ("--fresh", "--yes", "--why", "confirmed before it was detached")
 
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return once it runs; it goes on by itself.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Carry nothing over from the last run: no halt, loss, position or order.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="With --fresh: the reason, for the audit.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="With --fresh: do not ask for a typed confirmation.")] = False,
 ) -> None:
-    """Start the engine with PostgreSQL and Redis; Ctrl-C (or `down`) ends it. Trades what [venues] and `mode` say.
+    """Start the engine with PostgreSQL and Redis; Ctrl-C (or `down`) ends it. Trades what [venues] and `mode` say, and
+    goes on where the last run of that mode ended.
 
     Example: trading-cli up
     """
     from engine import settings
+    from engine.cli.afresh import allow_fresh
     from engine.store.running import check_free
 
     in_force = settings.load()
     check_free(in_force.home)
     if not in_force.venues:
         raise BadInput("no venue is configured: add [venues.NAME] to keel.toml (see keel.example.toml), or try: demo")
+    if fresh:
+        allow_fresh(in_force, why, yes)
     if in_force.mode == "live":
         _allow_live(in_force)
     if detach:
-        _detach(in_force)
+        _detach(in_force, fresh)
     else:
-        run_in_foreground(in_force)
+        run_in_foreground(in_force, fresh)
 
 
-def run_in_foreground(settings: Settings) -> None:
+def run_in_foreground(settings: Settings, fresh: bool) -> None:
     """Until Ctrl-C, SIGTERM or the engine's own end."""
     from engine.cli import supervise
     from engine.cli.servers import hold_servers
@@ -53,8 +63,9 @@ def run_in_foreground(settings: Settings) -> None:
 
     with ExitStack() as stack:
         hold_servers(settings, stack)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        child = stack.enter_context(supervise.engine_process(environment(), _typed(settings)))
+        for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job begins with SIGINT ignored
+            signal.signal(number, signal.default_int_handler)
+        child = stack.enter_context(supervise.engine_process(environment(), _typed(settings), fresh=fresh))
         projector = supervise.Projector(settings, child.run_dir)
         stack.callback(projector.finish)
         say(f"{settings.mode}: {child.run}; look with `trading-cli status --watch`, end with Ctrl-C")
@@ -103,7 +114,7 @@ def _allow_live(settings: Settings) -> None:
         raise Refused(f"not confirmed: run it in a terminal and type '{LIVE_WORDS}'")
 
 
-def _detach(settings: Settings) -> None:
+def _detach(settings: Settings, fresh: bool) -> None:
     """Start `up` again in a session of its own; returns once the engine runs. Raises what its exit code says, with
     its last words. The log is only ever added to: whatever else writes there keeps its words."""
     from engine.cli.supervise import REACTIONS
@@ -116,7 +127,7 @@ def _detach(settings: Settings) -> None:
     with log.open("ab") as out:
         begun = out.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli.main", "up"],
+            [sys.executable, "-m", "engine.cli.main", "up", *(AFRESH if fresh else ())],
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     while process.poll() is None:
