@@ -31,8 +31,8 @@ def allow_fresh(settings: Settings, why: str, yes: bool) -> None:
     if last is None:
         return
     reason = checked_why(why)
-    say(f"--fresh leaves run {last.name} behind: its halt, losses, cool-downs and positions are forgotten here. What it")
-    say("left at the exchange stays there, is shown as foreign, and is yours to close.")
+    say(f"--fresh leaves run {last.name} behind: its halt, losses, cool-downs and positions are forgotten here.")
+    say("What it left at the exchange stays there, is shown as foreign, and is yours to close.")
     if not yes:
         if not sys.stdin.isatty():
             raise Refused(f"not confirmed: run it in a terminal and type '{WORDS}', or add --yes")

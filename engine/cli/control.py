@@ -99,8 +99,9 @@ def running_engine(settings: Settings) -> Iterator[tuple[Running, LiveRedis]]:
 
 
 def send(settings: Settings, word: str, why: str, wait_s: float, **more: Any) -> dict[str, Any]:
-    """Hand a command over, await its answer, and write who and why into the audit. `more`: the fields of `set`, whose
-    values in force `before` and `after` come back. Raises Refused with the engine's reason, Retryable, TimeoutError."""
+    """Hand a command over, await its answer, and write who and why into the audit. `more`: the command's own fields; of
+    `set`, the values in force `before` and `after` come back. Raises Refused with the engine's reason, Retryable,
+    TimeoutError."""
     from engine.store import control
 
     with running_engine(settings) as (running, live):
@@ -115,7 +116,7 @@ def send(settings: Settings, word: str, why: str, wait_s: float, **more: Any) ->
     if not answer.accepted:
         raise Refused(f"run {running.run} refused: {answer.message}")
     told = {"run": running.run, "command": word, "id": command.id, "accepted": True, "message": answer.message}
-    changed = {"before": answer.before, "after": answer.after} if more else {}
+    changed = {"before": answer.before, "after": answer.after} if word == "set" else {}
     return {**told, **changed, "audited": _audit(settings, running.run, command, word, answer, more)}
 
 
@@ -127,8 +128,8 @@ def _audit(settings: Settings, run: str, command: AnyCommand, word: str, answer:
 
     note = audit.Change(
         who=command.who, what=f"operator.{word}", why=command.why, key=f"{run}:command:{command.id}",
-        before={"of": more["key"], "value": answer.before} if more else None,
-        after={"of": more["key"], "value": answer.after} if more else None,
+        before={"of": more["key"], "value": answer.before} if word == "set" else None,
+        after={"of": more["key"], "value": answer.after} if word == "set" else more or None,
         evidence={"run": run, "command": command.id, "sent_ns": command.ts_ns},
     )  # fmt: skip
     try:
@@ -145,7 +146,7 @@ def _command(word: str, command_id: str, why: str, more: dict[str, Any]) -> AnyC
 
     kinds = {
         one.__name__.lower(): one
-        for one in (control.Pause, control.Reduce, control.Resume, control.Emergency, control.Set)
+        for one in (control.Pause, control.Reduce, control.Resume, control.Emergency, control.Adopt, control.Set)
     }
     made: AnyCommand = kinds[word](id=command_id, who=who(), why=checked_why(why), ts_ns=time.time_ns(), **more)
     return made

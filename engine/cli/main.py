@@ -9,6 +9,7 @@ import typer
 from engine.cli import (
     audit,
     backtest,
+    backup,
     bench,
     compiling,
     config,
@@ -18,7 +19,9 @@ from engine.cli import (
     doctor,
     emergency,
     engine,
+    erase,
     export,
+    foreign,
     keys,
     runs,
     sandbox,
@@ -60,8 +63,13 @@ app.command("status")(status.status)
 app.command("pause")(control.pause)
 app.command("reduce")(control.reduce)
 app.command("resume")(control.resume)
+app.command("foreign")(foreign.foreign)
+app.command("adopt")(foreign.adopt)
 app.command("emergency")(emergency.emergency)
 app.command("export")(export.export)
+app.command("erase")(erase.erase)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("doctor")(doctor.doctor)
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")

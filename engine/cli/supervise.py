@@ -84,14 +84,15 @@ def engine_process(
     """The engine as a child process with this environment, running when this yields, ended in order afterwards.
 
     `said` are lines a person typed for it (a confirmation, a passphrase): they go through its stdin, where nobody else
-    sees them. `fresh`: it does not go on where the last run ended. Its words go to the file `log`, or where ours go. Raises Refused, Retryable or Fatal where it does not
-    start.
+    sees them. `fresh`: it does not go on where the last run ended. Its words go to the file `log`, or where ours go.
+    Raises Refused, Retryable or Fatal where it does not start.
     """
+    command = [sys.executable, "-m", "engine.cli.main", "engine", *(("--fresh",) if fresh else ())]
     with ExitStack() as stack:
         stderr = stack.enter_context(log.open("w", encoding="utf-8")) if log else None
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli.main", "engine", *(("--fresh",) if fresh else ())], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=stderr, text=True, env=dict(environment), start_new_session=True,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, env=dict(environment),
+            start_new_session=True,
         )  # fmt: skip
     assert process.stdin is not None
     try:

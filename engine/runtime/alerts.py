@@ -202,8 +202,9 @@ class _Channel:
         with self._lock:
             self._waiting.pop(alert.about, None)
             self._waiting[alert.about] = alert
-            while len(self._waiting) > ROOM:
-                del self._waiting[next(iter(self._waiting))]
+            if len(self._waiting) > ROOM:
+                minor = (about for about, one in self._waiting.items() if one.is_minor)
+                del self._waiting[next(minor, next(iter(self._waiting)))]
         self._woken.set()
 
     def finish(self, wait_s: float) -> None:

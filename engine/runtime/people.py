@@ -15,13 +15,24 @@ import numpy as np
 import redis.asyncio
 
 from engine.contracts import reasons
-from engine.contracts.errors import BadInput, KeelError, Retryable
+from engine.contracts.errors import BadInput, KeelError, Refused, Retryable
 from engine.contracts.records import LIMIT, NO_INSTRUMENT, OPERATOR, PARAMETER, RECORD
 from engine.core.limits import BOUNDS, SCALE, USD
 from engine.core.orders import TRADING_STATES
 from engine.core.state import Core
 from engine.core.strategies.table import STRATEGIES
-from engine.store.control import AnyCommand, CommandInbox, Delivery, Emergency, Pause, Reduce, Rekey, Resume, Set
+from engine.store.control import (
+    Adopt,
+    AnyCommand,
+    CommandInbox,
+    Delivery,
+    Emergency,
+    Pause,
+    Reduce,
+    Rekey,
+    Resume,
+    Set,
+)
 from engine.store.coreview import in_force
 
 RETRY_S: Final = 1.0
@@ -87,12 +98,14 @@ class People:
         carry_out: Callable[[np.ndarray[Any, Any]], None],
         clock_ns: Callable[[], int],
         rekey: Callable[[str], Awaitable[str]] | None = None,
+        adopt: Callable[[str, float], np.ndarray[Any, Any]] | None = None,
     ) -> None:
         self._core = core
         self._inbox = CommandInbox(client, run)
         self._carry_out = carry_out
         self._clock_ns = clock_ns
         self._rekey = rekey
+        self._adopt = adopt
         self._aside: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
@@ -124,8 +137,10 @@ class People:
     def _judge(self, command: AnyCommand) -> tuple[bool, str, float | None, float | None]:
         """Accepted or not, what to say, and of a `set` the values in force before and after."""
         try:
+            if isinstance(command, Adopt):
+                return True, self._taken_over(command), None, None
             event = event_of(command, self._clock_ns(), self._core)
-        except BadInput as error:
+        except (BadInput, Refused) as error:
             return False, str(error), None, None
         if not isinstance(command, Set):
             return True, self._said(WORDS[type(command)][1], event), None, None
@@ -133,6 +148,12 @@ class People:
         self._carry_out(event)
         after = in_force(self._core)[command.key].value
         return True, f"{command.key}: {before:.10g} -> {after:.10g}, in force from now on", before, after
+
+    def _taken_over(self, command: Adopt) -> str:
+        if self._adopt is None:
+            raise Refused("nothing is reconciled here: there is nothing to adopt")
+        self._carry_out(self._adopt(command.instrument, command.stop))
+        return f"{command.instrument} is ours from now on, its stop at {command.stop:.10g} is being placed"
 
     def _said(self, meaning: str, event: np.ndarray[Any, Any]) -> str:
         """Carries out an operator's word; what it did, the engine's state, and the peak where that moved."""

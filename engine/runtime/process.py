@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from engine.contracts.errors import Fatal
+from engine.runtime.adoption import adoption
 from engine.runtime.people import People
 from engine.runtime.service import LivePlan, Service, start
 from engine.store.liveview import LiveWriter
@@ -76,8 +77,9 @@ async def _seen(service: Service, live_redis: LiveRedis | None) -> AsyncIterator
     client, ears = live_redis.asynchronous(), live_redis.asynchronous()
     view = LiveWriter(client, service.manifest.run_id)
     people = People(
-        ears, service.manifest.run_id, service.core, service.engine.inject, service.engine.now_ns, service.plan.rekey
-    )
+        ears, service.manifest.run_id, service.core, service.engine.inject, service.engine.now_ns, service.plan.rekey,
+        lambda name, stop: adoption(service.core, service.reconciler.foreign_positions, name, stop),
+    )  # fmt: skip
     service.keep("engine", "the live view", view.write_on)
     service.keep("engine", "the look at itself", lambda: service.showing.show_on(service.engine, view))
     service.keep("engine", "the control channel", people.listen)

@@ -36,6 +36,8 @@ from engine.contracts.records import (
 from engine.core.state import CASH_ASSETS, Core
 from engine.runtime import inflight, union
 from engine.runtime.loop import LiveLoop
+from engine.store.coreview import name_of
+from engine.store.viewrows import ForeignRow
 from engine.venues.port import Notice, NoticeKind, OpenOrder, Position, Venue
 
 SETTLE_S: Final = 30.0
@@ -61,6 +63,8 @@ class Reconciler:
         self._told: set[str] = set()
         self.foreign_orders: dict[str, list[OpenOrder]] = {}
         self.foreign_positions: dict[int, Position] = {}
+        self.changes = 0
+        """Counts up whenever what is foreign may have changed."""
         self.last_ns = 0
         """Wall time of the last look at everything that was answered in full; 0: never."""
 
@@ -154,7 +158,10 @@ class Reconciler:
         for one in union.orphans(self._core, found):
             if confirmed or self._again(venue, f"orphan {one.client_id}", one.venue_order_id):
                 self._cancel_orphan(venue, one)
-        self.foreign_orders[venue.name] = strangers = union.foreign(found)
+        strangers = union.foreign(found)
+        if self.foreign_orders.get(venue.name, []) != strangers:
+            self.foreign_orders[venue.name] = strangers
+            self.changes += 1
         for one in strangers:
             what = f"an order that is not ours is open: {one.order_type} {one.client_text or one.venue_order_id!r}"
             self._once(venue, f"{what}; it is left alone", one.instrument)
@@ -192,10 +199,18 @@ class Reconciler:
 
     def _note_foreign(self, venue: Venue, positions: Sequence[Position]) -> None:
         mine = self._mine(venue)
+        before = self.foreign_positions
         self.foreign_positions = {i: one for i, one in self.foreign_positions.items() if i not in mine} | {
             one.instrument: one for one in positions
             if int(self._core.state.positions[one.instrument]["foreign_lots"]) != 0
         }  # fmt: skip
+        self.changes += before != self.foreign_positions
+
+    def foreign_rows(self) -> dict[str, ForeignRow]:
+        """What is not ours, for people."""
+        orders = [one for some in self.foreign_orders.values() for one in some]
+        rows = {f"order {one.venue_order_id}": order_row(self._core, one) for one in orders}
+        return rows | {f"position {i}": position_row(self._core, one) for i, one in self.foreign_positions.items()}
 
     async def _close_gap(self, venue: Venue, gap: union.Gap) -> None:
         """Our part that is gone is booked as closed, at the prices of those who closed it where they can be found."""
@@ -291,6 +306,26 @@ class Reconciler:
         if text not in self._told:
             self._told.add(text)
             self._say(venue, "foreign", text, instrument)
+
+
+def order_row(core: Core, one: OpenOrder) -> ForeignRow:
+    """An open order for people."""
+    of = core.instruments[one.instrument]
+    ticks = one.trigger_ticks or one.price_ticks
+    return ForeignRow(
+        what="order", instrument=name_of(core, one.instrument), qty=one.side * float(of.quantity(one.qty_lots)),
+        price=float(of.price(ticks)) if ticks else None, name=one.client_text,
+    )  # fmt: skip
+
+
+def position_row(core: Core, one: Position) -> ForeignRow:
+    """The foreign part of a position for people."""
+    lots = int(core.state.positions[one.instrument]["foreign_lots"])
+    qty = float(core.instruments[one.instrument].quantity(abs(lots)))
+    return ForeignRow(
+        what="position", instrument=name_of(core, one.instrument), qty=qty if lots > 0 else -qty,
+        price=float(one.entry_price), name="",
+    )  # fmt: skip
 
 
 async def _ready(venue: Venue) -> None:

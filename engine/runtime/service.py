@@ -95,6 +95,7 @@ class Service:
         self.engine = LiveLoop(core, self._journal, self._routes, self._notice, room=plan.market_queue)
         self._tasks: list[asyncio.Task[None]] = []
         self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self._notice)
+        self.showing.reconciler = self.reconciler
         self.snapshots = Snapshots(run_dir, core, self._journal, self._notice)
 
     # --- running ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from engine.contracts.records import CANCEL, ENTRY, FILL, ORDER_REJECT, PLACE, R
 from engine.contracts.redaction import clean
 from engine.core.state import Core
 from engine.runtime.loop import LiveLoop
+from engine.runtime.reconcile import Reconciler
 from engine.store import coreview
 from engine.store.liveview import LiveWriter
 from engine.store.viewrows import ACCOUNT, ENGINE, EngineRow, FeedRow, NoticeRow, cell, cells
@@ -40,6 +41,8 @@ class Showing:
         self.notices: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
         self._last = (time.monotonic(), 0)
         self._in_force: tuple[LiveWriter | None, bytes] = (None, b"")
+        self.reconciler: Reconciler | None = None
+        self._strange = -1
         self.counts: dict[str, int] = {"orders": 0, "fills": 0, "refusals": 0, "rejects": 0}
         self.refusals: dict[str, int] = {}
 
@@ -79,6 +82,9 @@ class Showing:
         if seen != self._in_force:
             self._in_force = seen
             view.put("in_force", cells(coreview.in_force(engine.core)))
+        if self.reconciler is not None and self.reconciler.changes != self._strange:
+            self._strange = self.reconciler.changes
+            view.put("foreign", cells(self.reconciler.foreign_rows()))
 
     def feeds(self) -> dict[str, FeedRow]:
         """Every stream of every venue."""
@@ -116,6 +122,7 @@ class Showing:
             conflated=sum(engine.lanes.conflated.values()), orders=self.counts["orders"],
             tick_to_order_us_p50=ticks[0], tick_to_order_us_p99=ticks[1],
             journal_ok=not engine.journal_fault, notes=engine.journal_fault,
+            reconciled_ns=self.reconciler.last_ns if self.reconciler is not None else 0,
         )  # fmt: skip
 
 

@@ -68,6 +68,7 @@ class StandIn:
         self._sent: dict[int, Sent] = {}
         self._next_id = time.time_ns() // 1_000  # above client_ids.FIRST_STAND_IN since 2005, and rising
         self._priced = asyncio.Event()
+        self._is_caught_up = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -143,7 +144,7 @@ class StandIn:
             orders = work(_told(account.open_orders()))
             positions = work(_told(account.positions())) if is_perp else None
             wallets = work(_told(account.wallets())) if is_spot else None
-            fills = work(_told(account.fills_since(self.ours.since_ns)))
+            fills = work(_told(self._catch_up()))
         for task in (orders, positions, wallets, fills):
             if task is not None and isinstance(error := task.result(), KeelError):
                 raise error
@@ -159,6 +160,14 @@ class StandIn:
             if rest := lots - self.left(number, held, found):
                 strange.append(self.spoken(number, rest))
         return Look(mine, held, found, tuple(strange))
+
+    async def _catch_up(self) -> None:
+        """Hear of the fills nobody told us; once that was done with the user stream standing, the stream tells."""
+        is_ready = self.venue.execution.is_ready
+        if not (is_ready and self._is_caught_up):
+            self._is_caught_up = False
+            await self.venue.account.fills_since(self.ours.since_ns)
+            self._is_caught_up = is_ready
 
     def left(self, number: int, positions: dict[int, int], wallets: dict[str, tuple[int, int]]) -> int:
         """Signed lots of ours that the venue says are still there."""

@@ -67,11 +67,18 @@ class Set(Command, frozen=True, tag="set"):
     value: float
 
 
-AnyCommand = Pause | Reduce | Resume | Emergency | Rekey | Set
+class Adopt(Command, frozen=True, tag="adopt"):
+    """Take over the foreign position in `instrument` (``venue:SYMBOL``) with a stop at the price `stop`."""
+
+    instrument: _Text
+    stop: float
+
+
+AnyCommand = Adopt | Pause | Reduce | Resume | Emergency | Rekey | Set
 # How long after it was sent a command may still be carried out, by Redis' clock; None: always. What tightens never
 # gets too old; a `resume` of yesterday must not start today's trading.
 MAX_AGE_S: Final[Mapping[type[Command], int | None]] = {
-    Pause: None, Reduce: None, Emergency: None, Resume: 60, Rekey: 60, Set: 60,
+    Pause: None, Reduce: None, Emergency: None, Adopt: 60, Resume: 60, Rekey: 60, Set: 60,
 }  # fmt: skip
 _DECODE: Final = msgspec.json.Decoder(AnyCommand).decode
 _ENCODE: Final = msgspec.json.Encoder().encode

@@ -8,6 +8,7 @@
 | equity        | ``engine``       | EngineRow   | the runtime, about itself                         |
 | feeds         | ``venue:stream`` | FeedRow     | the runtime, from the venues' health              |
 | in_force      | the dotted key   | SettingRow  | `coreview.in_force`                               |
+| foreign       | what it is       | ForeignRow  | the runtime, from reconciliation                  |
 | decisions     |                  | DecisionRow | `coreview.decision` of PLACE, CANCEL              |
 | refusals      |                  | RefusalRow  | `coreview.refusal` of REFUSED, ORDER_REJECT       |
 | fills         |                  | FillRow     | `coreview.fill` of FILL                           |
@@ -118,6 +119,7 @@ class EngineRow(ViewRow, frozen=True, kw_only=True):
     tick_to_order_us_p99: float | None
     journal_ok: bool
     notes: str = ""
+    reconciled_ns: int = 0  # wall time of the last look at everything the venues hold; 0: none yet
 
 
 class FeedRow(ViewRow, frozen=True, kw_only=True):
@@ -139,6 +141,17 @@ class SettingRow(ViewRow, frozen=True, kw_only=True):
     """A limit or a parameter of a running strategy, in the unit of its setting."""
 
     value: float
+
+
+class ForeignRow(ViewRow, frozen=True, kw_only=True):
+    """An order or a perpetual position at a venue that is not ours. `qty` is signed; `price`: limit, trigger or entry;
+    `name`: the client id somebody gave the order."""
+
+    what: str
+    instrument: str
+    qty: float
+    price: float | None
+    name: str
 
 
 class DecisionRow(ViewRow, frozen=True, kw_only=True):
