@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Generic, Protocol, TypeVar
 
 from engine.contracts.errors import BadInput
-from engine.sandbox.api_keys import Key
+from engine.sandbox.api_keys import Key, new_key
 
 
 class Customer(Protocol):
@@ -60,6 +60,13 @@ class Customers(Generic[C]):
         """Customer and key; None for an unknown or revoked one."""
         found = self._by_key.get(api_key)
         return None if found is None or found[0].is_revoked or api_key in self._revoked else found
+
+    def hand_out(self, number: int) -> tuple[str, str]:
+        """One more key (HMAC) for an account: key and secret. Raises BadInput."""
+        one = self.numbered(number)
+        made = new_key("HMAC")
+        self._by_key[made.api_key] = (one, made)
+        return made.api_key, made.secret
 
     def revoke(self, api_key: str) -> None:
         """One key alone is taken back. Raises BadInput where there is none."""

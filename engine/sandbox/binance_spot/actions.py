@@ -51,6 +51,19 @@ def change_rights(customers: Customers, body: bytes) -> Any:
     return {"done": True}
 
 
+class Whose(msgspec.Struct, forbid_unknown_fields=True):
+    """An account by number."""
+
+    account: int
+    venue: str = ""
+
+
+def hand_out_key(make: Callable[[int], tuple[str, str]], body: bytes) -> Any:
+    """One more API key for an account; the others stay."""
+    key, secret = make(msgspec.json.decode(body, type=Whose).account)
+    return {"key": key, "secret": secret}
+
+
 class Revocation(msgspec.Struct, forbid_unknown_fields=True):
     """One of an account's keys."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.contracts.instruments import Instrument
-from engine.sandbox.binance_spot.actions import ACTIONS, change_limits, change_rights, deposit, revoke_key
+from engine.sandbox.binance_spot.actions import ACTIONS, change_limits, change_rights, deposit, hand_out_key, revoke_key
 from engine.sandbox.binance_spot.rest import SIMULATED, Rest
 from engine.sandbox.binance_spot.streams import Streams
 from engine.sandbox.binance_spot.ws_api import WsApi
@@ -45,6 +45,7 @@ def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Si
         {
             "deposit": partial(deposit, exchange), "rights": partial(change_rights, exchange.accounts),
             "revoke": partial(revoke_key, exchange.accounts.revoke),
+            "key": partial(hand_out_key, exchange.accounts.hand_out),
             "limits": partial(change_limits, budget), "rate": rate.start, "sent": rate.sent, "arrivals": rate.arrivals,
         },
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.contracts.instruments import Instrument
-from engine.sandbox.binance_spot.actions import change_rights, revoke_key
+from engine.sandbox.binance_spot.actions import change_rights, hand_out_key, revoke_key
 from engine.sandbox.binance_spot.rest import SIMULATED
 from engine.sandbox.binance_spot.ws_api import WsApi
 from engine.sandbox.binance_usdm.actions import ACTIONS, deposit, fund
@@ -50,6 +50,7 @@ def open_binance_usdm(instruments: Sequence[Instrument], opening: Opening) -> Si
             "deposit": partial(deposit, futures), "fund": partial(fund, futures),
             "rights": partial(change_rights, futures.accounts),
             "revoke": partial(revoke_key, futures.accounts.revoke),
+            "key": partial(hand_out_key, futures.accounts.hand_out),
         },
     )  # fmt: skip
 

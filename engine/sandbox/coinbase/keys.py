@@ -74,6 +74,14 @@ class KeyRing:
         found = self._by_name.get(name)
         return None if found is None or name in self._revoked or is_revoked(found[0]) else found
 
+    def hand_out(self, number: int) -> tuple[str, str]:
+        """One more key (ES256) for a customer: name and secret. Raises BadInput."""
+        if not 0 <= number < len(self.of):
+            raise BadInput(f"account = {number}: there are accounts 0..{len(self.of) - 1}")
+        made = new_key("ES256", self.organization)
+        self._by_name[made.name] = (number, made)
+        return made.name, made.secret
+
     def revoke(self, name: str) -> None:
         """One key alone is taken back. Raises BadInput where there is none."""
         if name not in self._by_name:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
-from engine.sandbox.binance_spot.actions import ACTIONS, change_rights, deposit, revoke_key
+from engine.sandbox.binance_spot.actions import ACTIONS, change_rights, deposit, hand_out_key, revoke_key
 from engine.sandbox.clock import Clock
 from engine.sandbox.coinbase.feed import Feed
 from engine.sandbox.coinbase.floor import Floor
@@ -48,6 +48,7 @@ def open_coinbase(instruments: Sequence[Instrument], opening: Opening) -> Site:
         {
             "deposit": partial(deposit, floor.exchange), "rights": partial(change_rights, floor.exchange.accounts),
             "revoke": partial(revoke_key, floor.ring.revoke),
+            "key": partial(hand_out_key, floor.ring.hand_out),
         },
     )  # fmt: skip
 

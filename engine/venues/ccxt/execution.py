@@ -95,9 +95,9 @@ class CcxtExecution:
                 tasks.create_task(self._stream.run())
                 tasks.create_task(self._refresh.run(self._reports))
 
-    async def rekey(self, key: str, secret: Secret) -> None:
+    def rekey(self, key: str, secret: Secret) -> None:
         """Another key of the account, from now on."""
-        await self._session.rekey(key, secret)
+        self._session.rekey(key, secret)
         self._key.look_now()
 
     @property

@@ -41,6 +41,7 @@ class Facts(NamedTuple):
     fees: Literal["each", "all"] = "each"
     rights: Literal["", "binance", "coinbase"] = ""
     has_clock: bool = True
+    needs_pem: bool = False  # orders and fills are heard with a PEM key only
     codes: Literal["", "binance"] = ""
     # rate: ccxt's cost of a call times `weight` is charged to `budget`, each order to `order_budget`
     limiter_venue: str = ""
@@ -84,7 +85,7 @@ EXCHANGES: Final[dict[str, Facts]] = {
         testnet="",  # X8: Coinbase's own is a static mock
         id_param="client_order_id", ids="venue", longest_id=128, has_stops=False,  # X9
         is_priced_market=True, trades_of_order="order_id", has_trade_stream=False, ready="snapshot", gone=BAD_REQUEST,
-        quotes="book", fees="all", rights="coinbase",
+        quotes="book", fees="all", rights="coinbase", needs_pem=True,  # ccxt logs its sockets in with ECDSA keys alone
         limiter_venue="coinbase", budget="coinbase.private", public_budget="coinbase.public",
         weight=0.09,  # v2 calls cost 10.6 there: an hourly limit
     ),

@@ -64,4 +64,4 @@ def open_ccxt(
             exchange_id, name, client_ids, key=new_key, secret=new_secret, urls=urls, testnet=testnet, limiter=limiter
         )
 
-    return Venue(name, market, execution, account, market.close, partial(rekey, execution, account, other))
+    return Venue(name, market, execution, account, market.close, partial(rekey, facts, execution, account, other))

@@ -12,15 +12,19 @@ from collections.abc import Callable
 from engine.contracts.errors import Refused
 from engine.venues.ccxt.account import CcxtAccount
 from engine.venues.ccxt.execution import CcxtExecution
+from engine.venues.ccxt.facts import Facts
 from engine.venues.port import Venue
 from engine.venues.signing import Secret
 
 
 async def rekey(
-    execution: CcxtExecution, account: CcxtAccount, other: Callable[[str, Secret], Venue], key: str, secret: Secret
-) -> None:
+    facts: Facts, execution: CcxtExecution, account: CcxtAccount, other: Callable[[str, Secret], Venue], key: str,
+    secret: Secret,
+) -> None:  # fmt: skip
     """See `port.Venue`. `other` opens the same venue with another key."""
     trial = other(key, secret)
+    if facts.needs_pem and "-----BEGIN" not in secret.reveal():
+        raise Refused(f"{trial.name}: orders and fills are heard with an ECDSA key (PEM) only; make one of that kind")
     judge = trial.account
     assert isinstance(judge, CcxtAccount)
     try:
@@ -29,4 +33,4 @@ async def rekey(
         await trial.close()
     if judge.owner != account.owner:
         raise Refused(f"{trial.name}: the new key belongs to another account; make one where the orders lie")
-    await execution.rekey(key, secret)
+    execution.rekey(key, secret)

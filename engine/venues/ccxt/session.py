@@ -165,10 +165,17 @@ class Session:
 
     async def hang_up(self, of: str) -> None:
         """Close the sockets whose waiting or subscribed topics begin with `of`; they are opened anew when watched."""
-        for url, client in list(self.exchange.clients.items()):
-            if any(str(topic).startswith(of) for topic in (*client.futures, *client.subscriptions)):
-                del self.exchange.clients[url]
-                await client.close()
+        for url, client in self._speaking_of(of):
+            del self.exchange.clients[url]
+            await client.close()
+
+    def _speaking_of(self, *of: str) -> list[tuple[str, Any]]:
+        """Sockets whose waiting or subscribed topics begin with one of `of`."""
+        return [
+            (url, client)
+            for url, client in self.exchange.clients.items()
+            if any(str(topic).startswith(of) for topic in (*client.futures, *client.subscriptions))
+        ]
 
     async def settle(self) -> None:
         """Wait until every socket asked for stands. Raises ccxt's errors."""
@@ -182,12 +189,14 @@ class Session:
             if isinstance(option, dict) and option.get("listenKey"):
                 option["lastAuthenticatedTime"] = 0
 
-    async def rekey(self, key: str, secret: Secret) -> None:
-        """Sign with another key of the account from now on; what was logged in with the old one is opened anew."""
+    def rekey(self, key: str, secret: Secret) -> None:
+        """Sign with another key of the account from now on. Sockets that were logged in with the old one break, as by
+        themselves (who waits there would be cancelled by a mere close), and are opened anew."""
         self.exchange.apiKey, self.exchange.secret = key, secret.reveal()
         self.forget_login()
-        for topic in ACCOUNT_TOPICS:
-            await self.hang_up(topic)
+        self.exchange.options.pop("wsToken", None)  # Coinbase's, kept for two minutes
+        for _, client in self._speaking_of(*ACCOUNT_TOPICS):
+            client.on_error(ccxt.NetworkError("the API key was replaced"))
 
     def health(self) -> list[StreamHealth]:
         """Every address heard so far."""
