@@ -100,8 +100,8 @@ async def test_coins_sold_by_hand_meanwhile_are_booked_as_that(floor: Floor, tmp
     assert int(cash) == round(float(held["USDT"]) * 1e8)
 
 
-async def test_reconciled_twice_changes_nothing(floor: Floor, tmp_path: Path) -> None:
-    """A21."""
+async def test_a21_reconciled_twice_changes_nothing(floor: Floor, tmp_path: Path) -> None:
+    """Nothing is sent, nothing is booked."""
     async with trading(floor, tmp_path, 4) as first:
         await first.enter()
         await first.guarded()
