@@ -106,7 +106,7 @@ def note_head(database: Database, appended: Appended) -> None:
 def append_within(connection: Connection, changes: Sequence[Change]) -> Appended:
     """The same inside the caller's transaction; `note_head` is the caller's then. Raises BadInput for values JSON
     cannot hold."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    lock(connection)
     keys = [change.key for change in changes if change.key is not None]
     known = set(connection.scalars(select(audit.c.key).where(audit.c.key.in_(keys))))
     last = connection.execute(select(audit.c.seq, audit.c.hash).order_by(audit.c.seq.desc()).limit(1)).first()
@@ -126,6 +126,11 @@ def append_within(connection: Connection, changes: Sequence[Change]) -> Appended
     return Appended(len(rows), first or "", seq, prev_hash)
 
 
+def lock(connection: Connection) -> None:
+    """Be the only one who appends until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
 def verify(database: Database, wanted: Collection[str] = ()) -> Verification:
     """Recompute the whole chain, looking for the `wanted` hashes on the way."""
     chain = Chain(wanted)
@@ -143,7 +148,7 @@ def rows_of(connection: Connection, last: int | None = None) -> Iterator[dict[st
     if last is not None:
         newest = select(audit.c.seq).order_by(audit.c.seq.desc()).limit(last)
         query = query.where(audit.c.seq.in_(newest))
-    for row in connection.execution_options(yield_per=1000).execute(query):
+    for row in connection.execute(query.execution_options(yield_per=1000)):
         yield dict(row._mapping)
 
 

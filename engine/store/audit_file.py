@@ -6,7 +6,6 @@ Whoever has the file can verify it without a database: every row's hash, the cha
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from engine.contracts.errors import BadData, Refused
-from engine.journal.atomic import write_failure
+from engine.contracts.errors import BadData
 from engine.store import audit, schema
 from engine.store.audit import Chain, Verification
 from engine.store.database import Database
+from engine.store.private_file import new_file
 
 FORMAT: Final = 1
 _MARK: Final = "keel_audit"
@@ -33,7 +32,8 @@ def write(database: Database, path: Path) -> Verification:
     def tell(found: Verification) -> None:
         lines.append(found)
 
-    write_new(path, export(database, tell))
+    with new_file(path) as file:
+        file.writelines(export(database, tell))
     return lines[0]
 
 
@@ -82,25 +82,6 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
         _head(path, file.readline())
         for number, line in enumerate(file, 2):
             yield _row(path, number, line)
-
-
-def write_new(path: Path, chunks: Iterator[bytes]) -> None:
-    """Write a file that is not there yet, readable for its owner alone, as a whole or not at all."""
-    if path.exists():
-        raise Refused(f"{path} exists already and is not overwritten; name another file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(handle, "wb") as file:
-                file.writelines(chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise write_failure(path, error) from error
 
 
 def _line(document: dict[str, Any]) -> bytes:

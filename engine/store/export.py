@@ -119,7 +119,7 @@ def rows(connection: Connection, what: What, period: Period, simulated: bool) ->
     table, _, order = _TABLES[what]
     query = _within(select(table), what, period).order_by(*(table.c[name] for name in order))
     seen: set[tuple[Any, ...]] = set()
-    for row in connection.execution_options(yield_per=1_000).execute(query):
+    for row in connection.execute(query.execution_options(yield_per=1_000)):
         run = runs[row.run_id]
         if run.kind == SIMULATED and not simulated:
             continue

@@ -33,6 +33,7 @@ from engine.journal.atomic import replace_file
 FILE: Final = "keys"
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 SHORTEST_PASSPHRASE: Final = 8
+SEALED: Final = b"KEELKEY"  # how an encrypted key file begins, whatever its format
 _MAGIC: Final = b"KEELKEY1"
 _OTHER_FORMAT: Final = re.compile(rb"KEELKEY([0-9]{1,3})")
 _PROPOSED: Final = "~"
