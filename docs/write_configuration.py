@@ -15,7 +15,7 @@ from annotated_types import Ge, Le
 from engine.core import limits
 from engine.core.strategies.table import STRATEGIES
 from engine.markets import feedmodel
-from engine.runtime import doorplan
+from engine.runtime import doorplan, watchplan
 from engine.runtime import plan as runtime
 from engine.settings import Account, Settings
 from engine.simulation import venue
@@ -118,6 +118,11 @@ def door_rows(table: str) -> list[Row]:
     return words + (bounded_rows(doorplan.BOUNDS) if table == "doors" else [])
 
 
+def watchdog_rows() -> list[Row]:
+    words = [Row(name, default, "", "", "", text, shown) for name, (default, text, shown) in watchplan.MEANINGS.items()]
+    return words + bounded_rows(watchplan.BOUNDS)
+
+
 def venue_rows() -> list[Row]:
     """`default` is in words: a venue's table is not there until somebody writes it."""
     return [Row(name, default, "", "", "", meaning) for name, (default, meaning) in venues.MEANINGS.items()]
@@ -160,6 +165,7 @@ def sections() -> dict[str, list[Row]]:
         "runtime": runtime_rows(),
         "alerts": door_rows("alerts"),
         "doors": door_rows("doors"),
+        "watchdog": watchdog_rows(),
     }
 
 

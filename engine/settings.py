@@ -42,6 +42,7 @@ from engine.markets.feedmodel import FeedModel
 from engine.runtime import tables
 from engine.runtime.doorplan import AlertsPlan, DoorsPlan
 from engine.runtime.plan import RuntimePlan, runtime_plan
+from engine.runtime.watchplan import WatchdogPlan
 from engine.simulation.venue import SimulationModel
 from engine.venues.plan import VenuePlan
 
@@ -105,6 +106,7 @@ class Settings(BaseSettings):
     ] = RuntimePlan()
     alerts: Annotated[AlertsPlan, BeforeValidator(partial(tables.table, "alerts", AlertsPlan))] = AlertsPlan()
     doors: Annotated[DoorsPlan, BeforeValidator(partial(tables.table, "doors", DoorsPlan))] = DoorsPlan()
+    watchdog: Annotated[WatchdogPlan, BeforeValidator(partial(tables.table, "watchdog", WatchdogPlan))] = WatchdogPlan()
     venues: Annotated[Any, BeforeValidator(tables.venues)] = Field(default_factory=dict)
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
 

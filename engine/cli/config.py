@@ -159,7 +159,7 @@ def flat(settings: Settings) -> dict[str, dict[str, Any]]:
         if not isinstance(value := getattr(settings, name), (dict, msgspec.Struct))
     }
     tables["account"] = settings.account.model_dump()
-    for name in ("limits", "simulation", "feed", "runtime", "alerts", "doors"):
+    for name in ("limits", "simulation", "feed", "runtime", "alerts", "doors", "watchdog"):
         tables[name] = msgspec.to_builtins(getattr(settings, name), enc_hook=str)
     tables["strategies"] = {name: dict(values) for name, values in settings.strategies.items()}
     tables["venues"] = {name: msgspec.to_builtins(plan) | {"name": None} for name, plan in settings.venues.items()}

@@ -16,17 +16,17 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.errors import KeelError
 from engine.runtime.ours import Ours
 from engine.runtime.stand_in import PAUSES_S, Look, StandIn, end, keep
+from engine.runtime.watchplan import Policy
 from engine.store.emergency_file import VenueProgress
 from engine.venues.port import OpenOrder, Venue
 
-Policy = Literal["flatten_all", "keep_protected", "cancel_only"]
 CONNECT_S: Final = 2.0
 """A venue that has not answered for so long is told to be unreachable."""
 AGAIN_S: Final = 5.0

@@ -8,8 +8,9 @@ from typing import Any
 
 from engine_rig import Floor, Trading
 
-from engine.runtime.flatten import Flatten, Policy, Standing
+from engine.runtime.flatten import Flatten, Standing
 from engine.runtime.ours import Ours, read_ours
+from engine.runtime.watchplan import Policy
 from engine.venues.binance.client_ids import ClientIds
 from engine.venues.binance.endpoints import MarketName, given
 from engine.venues.binance.venue import open_binance
