@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from engine.cli.clean_streams import stdout_as_it_is
 from engine.cli.terminal import JsonOption, say
 
 
@@ -50,4 +51,5 @@ def sandbox(
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
         await serve(Sandbox(options), stopped)
 
-    asyncio.run(run())
+    with stdout_as_it_is():
+        asyncio.run(run())
