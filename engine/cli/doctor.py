@@ -93,11 +93,14 @@ def recordings(settings: Settings) -> Check:
 def database(settings: Settings) -> Check:
     """PostgreSQL really answers (the embedded one is started for it)."""
     from engine import bootstrap
+    from engine.store import audit_check
 
     kind = "embedded" if settings.database_url is None else "DATABASE_URL"
     try:
         with bootstrap.open_store(settings) as store, store.begin() as connection:
             server = connection.exec_driver_sql("SHOW server_version").scalar_one()
+            if words := audit_check.glance(store):
+                return Check("postgresql", False, words, "where it is right as it is: trading-cli audit accept")
     except KeelError as error:
         return Check("postgresql", False, f"{kind}: {error}", "see the message; the engine runs on without the store")
     return Check("postgresql", True, f"{kind}: version {server} at {store.url}")

@@ -121,7 +121,8 @@ def remains(settings: Settings, found: Survey) -> list[str]:
     if found.venues:
         lines.append(KEEPS)
     lines += found.notes
-    here = [str(path) for path in (config_path(), settings.passphrase_file) if path is not None]
+    named = (config_path(), settings.passphrase_file, settings.alerts.urls_file)
+    here = [str(path) for path in named if path is not None]
     here += [str(settings.home / name) for name in found.strangers]
     here += ["backups and exports you made", "the passphrase in the system's keyring, where you put it there"]
     lines.append(f"STAYS on this machine: {'; '.join(here)}")

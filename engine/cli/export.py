@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -11,6 +12,7 @@ import typer
 from engine.cli.terminal import JsonOption, print_json, say
 
 if TYPE_CHECKING:
+    from engine.settings import Settings
     from engine.store.catching_up import CaughtUp
     from engine.store.database import Database
     from engine.store.export import Period
@@ -49,6 +51,7 @@ def export(
             lambda run: say(f"{run}: bringing PostgreSQL up to its journal"),
         )  # fmt: skip
         told = _write(store, what, form, out, period, simulated, as_json)
+    told["not_real_money"] = [name for name in told["real_venues"] if _is_test(in_force, name)]
     _tell(told, caught, form, as_json)
     raise typer.Exit(1 if caught.missing else 0)
 
@@ -59,27 +62,33 @@ def _write(
     from engine.journal.atomic import replace_file
     from engine.store import export as exporting
 
-    count = 0
+    count, real = 0, set[str]()
     with store.begin() as connection:
         left_out = 0 if simulated else exporting.count_simulated(connection, what, period)
         found = exporting.rows(connection, what, period, simulated)
         told: dict[str, Any] = {"what": what, "rows": 0, "simulated_left_out": left_out, "file": out}
-        if as_json and out is None:
-            listed = list(found)
-            return told | {"rows": len(listed), what: listed}
 
-        def counted() -> Any:
+        def counted() -> Iterator[dict[str, str]]:
             nonlocal count
             for row in found:
                 count += 1
+                if row["kind"] == exporting.REAL:
+                    real.add(row["venue"])
                 yield row
 
-        lines = exporting.encode(counted(), what, form)
-        if out is None:
-            sys.stdout.writelines(lines)
+        if as_json and out is None:
+            told[what] = list(counted())
+        elif out is None:
+            sys.stdout.writelines(exporting.encode(counted(), what, form))
         else:
-            replace_file(out, (line.encode() for line in lines))
-    return told | {"rows": count}
+            replace_file(out, (line.encode() for line in exporting.encode(counted(), what, form)))
+    return told | {"rows": count, "real_venues": sorted(real)}
+
+
+def _is_test(settings: Settings, venue: str) -> bool:
+    """By the settings in force it is a test network or a sandbox: a run does not remember that."""
+    plan = settings.venues.get(venue)
+    return plan is not None and bool(plan.testnet or plan.urls)
 
 
 def _tell(told: dict[str, Any], caught: CaughtUp, form: str, as_json: bool) -> None:
@@ -91,6 +100,8 @@ def _tell(told: dict[str, Any], caught: CaughtUp, form: str, as_json: bool) -> N
     say(f"{told['rows']:,} {told['what']}{place}{left_out if told['simulated_left_out'] else ''}")
     if not told["rows"]:
         say("there are none in that time" + (": only the header was written" if form == "csv" else ""))
+    for venue in told["not_real_money"]:
+        say(f"WARNING: {venue} is a test network by your settings: its rows say REAL, its money is not")
     for run, why in list(caught.missing.items())[:SHOWN_MISSING]:
         say(f"MISSING: run {run} could not be read: {why}")
     if len(caught.missing) > SHOWN_MISSING:

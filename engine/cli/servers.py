@@ -22,14 +22,17 @@ def open_redis(settings: Settings) -> AbstractContextManager[LiveRedis]:
 
 
 def hold_servers(settings: Settings, stack: ExitStack) -> None:
-    """Keep both up while `stack` is open; either being away is told, not fatal."""
+    """Keep both up while `stack` is open; either being away is told, not fatal, as is an audit that lost rows."""
     from engine import bootstrap
+    from engine.store import audit_check
 
     try:
         stack.enter_context(open_redis(settings))
     except KeelError as error:
         say(f"Redis: {error}; trading goes on without live view and commands")
     try:
-        stack.enter_context(bootstrap.open_store(settings))
+        store = stack.enter_context(bootstrap.open_store(settings))
+        if words := audit_check.glance(store):
+            say(f"PostgreSQL: {words}")
     except KeelError as error:
         say(f"PostgreSQL: {error}; the journal is complete, the database catches up later")

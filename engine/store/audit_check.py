@@ -20,9 +20,10 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
+from sqlalchemy import select
 
 from engine.contracts.errors import Refused
-from engine.store import audit, audit_head
+from engine.store import audit, audit_head, schema
 from engine.store.audit import Change, Verification
 from engine.store.audit_head import Head
 from engine.store.database import Database
@@ -60,6 +61,25 @@ def check(database: Database, wanted: str = "") -> Verdict:
     if verdict.ok and found.rows:
         audit_head.note(database.home, audit_head.head_now(found.chain, found.rows, found.head, database.where))
     return verdict
+
+
+def glance(database: Database) -> str:
+    """What is wrong at the heads this home has seen in this database, in words, without reading the whole chain; empty
+    where they all stand. Raises BadData where the noted heads cannot be read."""
+    heads = [head for head in audit_head.read(database.home) if head.where == database.where]
+    if not heads:
+        return ""
+    query = select(schema.audit.c.seq, schema.audit.c.hash).where(schema.audit.c.seq.in_({head.rows for head in heads}))
+    with database.begin() as connection:
+        now = {row.seq: row.hash for row in connection.execute(query)}
+    for head in reversed(heads):
+        if now.get(head.rows) != head.head:
+            how = "has another hash" if head.rows in now else "is missing"
+            return (
+                f"the audit is not the one this home saw at {moment(head.ts_ns)}: row {head.rows} {how}; "
+                "trading-cli audit verify says what that may be"
+            )
+    return ""
 
 
 def accept(database: Database, who: str, why: str) -> Verdict:

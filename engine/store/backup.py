@@ -9,6 +9,7 @@ An engine may run meanwhile
 ---------------------------
 * A run's manifest is read first, its snapshots next, its journal last: a snapshot never runs ahead of its journal.
 * The last segment is taken up to its last whole frame; the segments before it do not change any more.
+* A simulated account is on disk before its answers are journalled: read after the journals, it knows all they know.
 * The heads of the audit are read before the audit: it may have grown since, never shrunk.
 """
 
@@ -149,8 +150,9 @@ class _Maker:
         return _File(AUDIT, b"".join(audit_file.export(database, self._audit.append)), 0o600)
 
     def files(self) -> Iterator[_File]:
-        """Every file of the home that is saved; the heads of the audit first."""
-        entries = sorted(homefolder.saved(self._home), key=lambda path: path.name != audit_head.FILE)
+        """Every file of the home that is saved; the heads of the audit first, simulated accounts last."""
+        turn = {audit_head.FILE: 0, homefolder.ACCOUNTS: 2}
+        entries = sorted(homefolder.saved(self._home), key=lambda path: turn.get(path.name, 1))
         for path in entries:
             if path.name == RUNS and path.is_dir():
                 for run in sorted(path.iterdir()):

@@ -16,20 +16,22 @@ class Entry(NamedTuple):
     saved: bool
 
 
+ACCOUNTS: Final = "accounts"
 ENTRIES: Final[dict[str, Entry]] = {
     "runs": Entry("every run: manifest, journal, snapshots, reports", True),
     "keys": Entry("API keys, encrypted", True),
     "audit.head": Entry("where the audit ended when it was last seen", True),
     "emergency": Entry("an emergency was asked for and not lifted", True),
     "emergency.told": Entry("what became of it", True),
-    "watchdog": Entry("the watchdog's own state", True),
-    "watchdog.json": Entry("which watchdog runs", False),
-    "watchdog.lock": Entry("one watchdog at a time", False),
-    "watchdog.log": Entry("the watchdog's words", False),
+    ACCOUNTS: Entry("the simulated accounts of paper and shadow", True),
+    "doors": Entry("the token of the emergency's doors: a secret, made anew where it is missing", False),
     "heartbeat": Entry("the engine lives", False),
     "engine.json": Entry("which engine runs", False),
     "engine.lock": Entry("one engine at a time", False),
     "engine.log": Entry("the words of a detached engine", False),
+    "watchdog.heartbeat": Entry("the watchdog lives", False),
+    "watchdog.json": Entry("which watchdog runs", False),
+    "watchdog.log": Entry("the watchdog's words", False),
     "audit.head.lock": Entry("one writer of audit.head at a time", False),
     "postgres": Entry("the embedded PostgreSQL; its audit is saved, the rest is made again from journals", False),
     "redis": Entry("the embedded Redis", False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,22 @@ def behind_the_trigger(store: Database, statement: str) -> None:
 
 def heads(store: Database) -> list[tuple[int, str]]:
     return [(head.rows, head.head) for head in audit_head.read(store.home)]
+
+
+@pytest.mark.parametrize(
+    ("then", "words"),
+    [
+        (lambda store: cut(store, 4), "row 5 is missing"),
+        (lambda store: (cut(store, 3), add(store, 7), add(store, 8)), "row 5 has another hash"),
+        (lambda store: (cut(store, 3), add(store, 7)), "row 5 is missing"),
+    ],
+)
+def test_a_glance_sees_what_is_gone(store: Database, then: Callable[[Database], object], words: str) -> None:
+    assert audit_check.glance(store) == ""
+    then(store)
+    assert words in audit_check.glance(store)
+    audit_check.accept(store, "cli:me", "it is right")
+    assert audit_check.glance(store) == ""
 
 
 def test_every_append_leaves_its_head_in_the_home(store: Database) -> None:

@@ -20,13 +20,31 @@ from pydantic import SecretStr
 from sample_journal import STRATEGIES, round_trip, run_manifest, write_run
 from typer.testing import CliRunner, Result
 
+from engine import bootstrap
+from engine.cli import up
 from engine.cli.main import app
 from engine.contracts.errors import BadData, Refused, Retryable
 from engine.journal import manifest as manifests
 from engine.journal import segments, snapshots
 from engine.journal.recovery import recover_run
 from engine.journal.segments import JournalWriter
-from engine.store import audit, audit_check, backup, homefolder, projector, restoring
+from engine.research.archive import DEMO
+from engine.runtime import doors
+from engine.store import (
+    audit,
+    audit_check,
+    audit_head,
+    backup,
+    emergency_file,
+    heartbeat,
+    homefolder,
+    keys,
+    projector,
+    restoring,
+    running,
+)
+from engine.store import database as database_module
+from engine.store.catching_up import RUNS
 from engine.store.database import Database, connect
 from engine.store.keys import KeyFile
 from engine.store.restoring import restore
@@ -241,10 +259,20 @@ async def test_a_trading_engine_is_saved_with_its_position(floor: Floor, other: 
         lots, stop = int(running.position().qty_lots), int(running.position().stop_id)
         name = running.service.run_dir.name
         await running.close()
-    assert made.runs == 1
+    assert (made.runs, made.notes) == (1, []) and homefolder.strangers(home) == []
     other.restore(tmp_path / "live.tar.gz")
     core = recover_run(other.home / "runs" / name).core
     assert (int(core.state.positions[0].qty_lots), int(core.state.positions[0].stop_id)) == (lots, stop) and lots
+
+
+def test_everything_keel_puts_into_a_home_is_known_there() -> None:
+    names = {
+        running.FILE, running.WATCHDOG, heartbeat.FILE, heartbeat.WATCHDOG, keys.FILE, emergency_file.FILE,
+        emergency_file.TOLD, audit_head.FILE, audit_head.LOCK, database_module.FOLDER, bootstrap.ACCOUNTS,
+        doors.TOKEN_FILE, up.LOG, DEMO, RUNS, "redis", "engine.lock",
+    }  # fmt: skip
+    assert names <= homefolder.ENTRIES.keys(), "name it in engine/store/homefolder.py: is it to be saved?"
+    assert not homefolder.ENTRIES[doors.TOKEN_FILE].saved, "a secret that lies open"
 
 
 # --- refusals ------------------------------------------------------------------------------------------

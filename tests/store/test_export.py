@@ -40,8 +40,8 @@ class Home:
         manifests.write(folder, made)
         return folder
 
-    def call(self, *words: str) -> Result:
-        variables = {"KEEL_HOME": str(self.folder), "DATABASE_URL": self.url, "KEEL_CONFIG": ""}
+    def call(self, *words: str, **more: str) -> Result:
+        variables = {"KEEL_HOME": str(self.folder), "DATABASE_URL": self.url, "KEEL_CONFIG": ""} | more
         return CliRunner().invoke(app, list(words), env=variables)
 
     def table(self, *words: str) -> list[dict[str, str]]:
@@ -145,6 +145,16 @@ def test_a_fill_asked_for_again_after_a_restart_is_one_row(home: Home) -> None:
     assert [row["trade_id"] for row in found] == ["0", "1", "2", "3"]
     assert [row["run_id"] for row in found] == ["a"] * 4
     assert (found[1]["value"], found[1]["fee"], found[1]["role"]) == ("20.1", "0.02000001", found[1]["role"])
+
+
+def test_a_venue_that_is_a_test_network_is_warned_of(home: Home) -> None:
+    home.run("a", range(1), real=True)
+    assert "WARNING" not in home.call("export").stderr
+    config = home.folder / "keel.toml"
+    config.write_text('[venues.binance]\nexchange = "binance"\ntestnet = true\nsymbols = ["BTC/USDT"]\n')
+    assert "WARNING: binance is a test network" in home.call("export", KEEL_CONFIG=str(config)).stderr
+    told = json.loads(home.call("export", "--json", KEEL_CONFIG=str(config)).stdout)
+    assert (told["not_real_money"], told["rows"]) == (["binance"], 1)
 
 
 def test_orders_say_what_became_of_them(home: Home) -> None:
