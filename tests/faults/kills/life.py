@@ -1,0 +1,131 @@
+"""One life: the whole engine in the live world, until it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import redis.asyncio
+import uvloop
+from fates import RUNNING, STARTUP, Fate
+from hooks import Trap, hurry, install
+
+from engine.core import life as states
+from engine.core.limits import Limits
+from engine.core.orders import TRADING_STATES
+from engine.journal.recovery import last_run, recover_run
+from engine.runtime.service import LivePlan, Service, start
+from engine.venues.binance.client_ids import ClientIds
+from engine.venues.binance.endpoints import given
+from engine.venues.binance.venue import open_binance
+from engine.venues.budgets import BUDGETS
+from engine.venues.limiter import RateLimiter
+from engine.venues.signing import Secret
+
+FAR: Final = Limits(
+    trade_loss_usd=1e6, trade_loss_pct=100, day_loss_usd=1e6, day_loss_pct=100, drawdown_pct=100, reserve_usd=0,
+    reserve_pct=0, order_notional_usd=1e6, exposure_usd=1e6, instrument_exposure_usd=1e6, cluster_exposure_usd=1e6,
+    max_positions=100, orders_per_minute=6000, fat_finger_bps=5000, max_spread_bps=2000, max_data_age_s=30,
+)  # fmt: skip
+"""Limits that let it trade all day long."""
+WIDE: Final = {
+    name: budget._replace(windows=tuple(one._replace(limit=one.limit * 1000) for one in budget.windows))
+    for name, budget in BUDGETS.items()
+}
+"""A start every second uses more than a venue allows one address."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a life is told at birth. `venues`: name, market, line of the venue with the account's key, symbols."""
+
+    fate: Fate
+    home: str
+    prefix: str
+    redis: str
+    venues: list[tuple[str, str, dict[str, Any], list[str]]]
+    cash: float
+    strategy: dict[str, float]
+
+
+def main(order: dict[str, Any]) -> None:
+    """Live until killed, or told to stop."""
+    told = msgspec.convert(order, Order)
+    errors = os.open(Path(told.home) / f"life-{told.fate.seed:06d}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(errors, 2)
+    hurry()
+    trap = Trap(told.fate.hook, told.fate.count, is_armed=told.fate.hook in STARTUP)
+    if told.fate.hook in STARTUP + RUNNING:
+        install(trap)
+    try:
+        uvloop.run(_live(told, trap))
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(3)
+
+
+def _say(**words: Any) -> None:
+    os.write(1, msgspec.json.encode(words) + b"\n")
+
+
+async def _live(order: Order, trap: Trap) -> None:
+    said: asyncio.Queue[bytes] = asyncio.Queue()
+    asyncio.get_running_loop().add_reader(0, lambda: [said.put_nowait(x) for x in os.read(0, 65_536).splitlines()])
+    client = redis.asyncio.Redis.from_url(order.redis, protocol=2)
+    venues = []
+    for name, market, line, symbols in order.venues:
+        limiter = RateLimiter(client, name, order.prefix, WIDE)
+        made = open_binance(
+            market, given(line), line["key"], Secret(line["secret"]), limiter, ClientIds(order.prefix), name=name,
+            answer_s=0.5,
+        )  # fmt: skip
+        venues.append((made, symbols))
+    home = Path(order.home)
+    found = last_run(home, "live")
+    before = recover_run(found) if found is not None else None
+    plan = LivePlan(
+        world="live", home=home, venues=venues, strategies={"crossover": order.strategy}, limits=FAR,
+        capital_usd=order.cash * len(venues), wallets_usd={venue.name: order.cash for venue, _ in venues},
+        continues=before, order_prefix=order.prefix, timeframes_s=(1, 3, 9), warm_up_bars=0,
+    )  # fmt: skip
+    words: list[str] = []
+    service = await start(plan, words.append)
+    _say(at="ready", run=service.manifest.run_id, events=before.events if before else 0,
+         snapshot=before.snapshot_seq if before else -1)  # fmt: skip
+    while True:
+        word = msgspec.json.decode(await said.get())
+        if word.get("say") == "books":
+            _say(at="books", books=books(service))
+        elif word.get("say") == "arm":
+            trap.is_armed = True
+        elif word.get("say") == "stop":
+            await service.stop()
+            return
+        if service.engine.broken.done():
+            raise RuntimeError("the engine is broken") from service.engine.broken.exception()
+
+
+def books(service: Service) -> dict[str, Any]:
+    """What the engine believes."""
+    core, head = service.core, service.core.state.head[0]
+    orders = core.state.orders
+    open_orders = orders[(orders["status"] != states.FREE) & (orders["status"] < states.FIRST_DONE)]
+    fields = ("client_id", "instrument", "role", "status", "qty_lots", "filled_lots", "trigger_ticks")
+    venues = list(dict.fromkeys(one.venue for one in core.instruments))
+    return {
+        "state": TRADING_STATES[int(head.trading_state)], "violations": int(head.violations),
+        "quarantined": int(head.quarantined), "fault": service.engine.journal_fault,
+        "unanswered": service.engine.in_flight.unanswered,
+        "balances": {a: int(core.state.balances[k]) for k, a in enumerate(core.assets)},
+        "wallets": {venue: int(core.state.wallets[k]["cash_e8"]) for k, venue in enumerate(venues)},
+        "positions": {f"{one.venue} {one.symbol}": int(core.state.positions[i]["qty_lots"])
+                      for i, one in enumerate(core.instruments)},
+        "foreign": int(abs(core.state.positions["foreign_lots"]).sum()),
+        "working": [{name: int(one[name]) for name in fields} for one in open_orders],
+        "told": [f"{n.kind}: {n.text}" for _, n in list(service.showing.notices)[-6:]],
+    }  # fmt: skip
