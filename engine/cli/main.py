@@ -27,6 +27,7 @@ from engine.cli import (
     sandbox,
     status,
     up,
+    watchdog,
 )
 from engine.cli.terminal import Commands
 
@@ -53,6 +54,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("engine", hidden=True)(engine.engine)
+app.command("watchdog")(watchdog.watchdog)
 app.command("compile", hidden=True)(compiling.compile_all)
 app.command("backtest")(backtest.backtest)
 app.command("replay")(runs.replay)

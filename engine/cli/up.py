@@ -16,6 +16,7 @@ from engine.cli.terminal import JsonOption, print_json, say
 from engine.contracts.errors import BadInput, Fatal, Refused, Retryable
 
 if TYPE_CHECKING:
+    from engine.cli.guard import Guard
     from engine.settings import Settings
 
 LIVE_WORDS: Final = "trade real money"
@@ -65,7 +66,10 @@ def run_in_foreground(settings: Settings, fresh: bool) -> None:
         hold_servers(settings, stack)
         for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job begins with SIGINT ignored
             signal.signal(number, signal.default_int_handler)
-        child = stack.enter_context(supervise.engine_process(environment(), _typed(settings), fresh=fresh))
+        typed = _typed(settings)
+        guard = _guard(settings, typed[1:])
+        stack.callback(guard.finish if guard else _nothing)
+        child = stack.enter_context(supervise.engine_process(environment(), typed, fresh=fresh))
         projector = supervise.Projector(settings, child.run_dir)
         stack.callback(projector.finish)
         say(f"{settings.mode}: {child.run}; look with `trading-cli status --watch`, end with Ctrl-C")
@@ -73,10 +77,39 @@ def run_in_foreground(settings: Settings, fresh: bool) -> None:
             code = child.process.wait()
         except KeyboardInterrupt:
             code = supervise.end(child.process)
+        if guard is not None and not _ended_in_order(settings.home, child.process.pid) and (dog := guard.leave()):
+            say(f"THE ENGINE DIED (code {code}). The watchdog (process {dog}) goes on: it cancels entries, then does")
+            say("what [watchdog] policy says. `trading-cli up` takes over again, `trading-cli down` ends it.")
     say(f"ended: {child.run_dir}")
     if projector.written:
         say(f"PostgreSQL: {projector.written}")
     raise typer.Exit(code)
+
+
+def _nothing() -> None:
+    """There is no watchdog to end."""
+
+
+def _guard(settings: Settings, said: list[str]) -> Guard | None:
+    """The watchdog beside the engine; `said`: the passphrase, where a person typed one."""
+    from engine.cli.guard import Guard
+    from engine.settings import environment
+
+    if not settings.watchdog.enabled:
+        say("no watchdog: [watchdog] enabled is false; nobody acts when the engine hangs or dies")
+        return None
+    return Guard(settings.home, environment(), said)
+
+
+def _ended_in_order(home: Path, pid: int) -> bool:
+    """The engine has taken its engine.json away."""
+    from engine.store.running import read_last
+
+    try:
+        last = read_last(home)
+    except BadInput:
+        return False
+    return last is None or last.pid != pid
 
 
 def _typed(settings: Settings) -> list[str]:
@@ -156,22 +189,26 @@ def _said(log: Path, begun: int) -> str:
 
 
 def down(as_json: JsonOption = False) -> None:
-    """End the engine that runs in this home, in order: its journal is closed, stops at venues stay.
+    """End the engine that runs in this home, in order: its journal is closed, stops at venues stay. A watchdog that was
+    left without its starter ends too.
 
     Example: trading-cli down
     """
     from engine import settings
     from engine.cli.supervise import wait_for_exit
-    from engine.store.running import read_running
+    from engine.store.running import WATCHDOG, read_running
 
     in_force = settings.load()
-    running = read_running(in_force.home)
-    if running is None:
+    running, dog = read_running(in_force.home), read_running(in_force.home, WATCHDOG)
+    if dog is not None and Path(f"/proc/{dog.starter}").exists() and running is not None:
+        dog = None  # whoever started it sees to it
+    if running is None and dog is None:
         raise Retryable(f"no engine runs in {in_force.home}")
-    os.kill(running.pid, signal.SIGTERM)
-    if not wait_for_exit(running.pid, DOWN_S):
-        raise TimeoutError(f"process {running.pid} has not ended {DOWN_S:.0f} s after it was asked to")
+    for one in filter(None, (running, dog)):
+        os.kill(one.pid, signal.SIGTERM)
+        if not wait_for_exit(one.pid, DOWN_S):
+            raise TimeoutError(f"process {one.pid} has not ended {DOWN_S:.0f} s after it was asked to")
+        if not as_json:
+            print(f"ended: {one.run}")
     if as_json:
-        print_json({"run": running.run, "ended": True})
-    else:
-        print(f"ended: {running.run}")
+        print_json({"run": running.run if running is not None else None, "ended": True})

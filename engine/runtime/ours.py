@@ -16,7 +16,8 @@ import msgspec
 from engine.contracts.errors import Fatal
 from engine.contracts.instruments import Instrument
 from engine.core import life
-from engine.core.limits import SCALE
+from engine.core.limits import SCALE, Limits
+from engine.journal import manifest as manifests
 from engine.journal.recovery import Recovered, recover_run
 
 UNHEARD_S: Final = 300
@@ -46,6 +47,19 @@ def read_ours(run_dir: Path) -> Ours:
     """What is ours in a run that may still be written. Raises Fatal where it cannot be recovered, or names no prefix of
     its orders."""
     return ours_of(recover_run(run_dir))
+
+
+def ours_at_least(run_dir: Path) -> Ours:
+    """The same from a run's manifest alone: its instruments and its prefix, so that the fills the venues still list say
+    what is ours. Raises Fatal where that cannot be read either."""
+    manifest = manifests.read(run_dir)
+    if not manifest.order_prefix:
+        raise Fatal(f"{run_dir} names no prefix of its orders (an older version wrote it): look at the venue yourself")
+    return Ours(
+        run=manifest.run_id, order_prefix=manifest.order_prefix, instruments=tuple(manifest.instruments),
+        lots=MappingProxyType({}), roles=MappingProxyType({}), booked=frozenset(),
+        since_ns=0 if manifest.continues else manifest.from_ns, cap_bps=Limits(**manifest.limits).fat_finger_bps,
+    )  # fmt: skip
 
 
 def ours_of(run: Recovered) -> Ours:

@@ -14,7 +14,7 @@ POLICIES: Final = ("flatten_all", "keep_protected", "cancel_only")
 BOUNDS: Final[dict[str, tuple[float, float, float, str, str]]] = {
     "silence_cancel_s": (5.0, 3.0, 60.0, "s", "an engine silent for longer: its entry orders are cancelled"),
     "silence_flatten_s": (15.0, 5.0, 600.0, "s", "silent for longer: `policy` is carried out; not before the entries"),
-    "countdown_s": (15.0, 10.0, 120.0, "s", "Binance USD-M cancels resting entries by itself when not renewed for so long"),
+    "countdown_s": (15.0, 10.0, 120.0, "s", "Binance USD-M cancels resting entries by itself, not renewed for so long"),
 }  # fmt: skip
 # name: (default, meaning, example)
 MEANINGS: Final[dict[str, tuple[str, str, str]]] = {

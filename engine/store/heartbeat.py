@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import redis
+import redis.asyncio
 
 from engine.journal.atomic import write_failure
+from engine.store.liveview import Heartbeat
 
 FILE: Final = "heartbeat"
 WATCHDOG: Final = "watchdog.heartbeat"
@@ -59,6 +62,16 @@ def read_beat(home: Path, file: str = FILE) -> Beat | None:
     try:
         return msgspec.json.decode((home / file).read_bytes(), type=Beat)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+async def live_beat_ns(client: redis.asyncio.Redis, run: str) -> int | None:
+    """When the engine of `run` last wrote its heartbeat into Redis, as it said; None where there is none, or Redis
+    cannot be asked."""
+    try:
+        found = await client.get(f"keel:live:{run}:heartbeat")
+        return msgspec.json.decode(found, type=Heartbeat).ts_ns if found else None
+    except (redis.RedisError, OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
