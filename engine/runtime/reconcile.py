@@ -185,17 +185,33 @@ class Reconciler:
         await self._heard()
         if union.moving(self._core) != moved:
             return await self._compare_positions(venue, confirmed) if confirmed else None
-        gaps = [*union.position_gaps(self._core, venue.name, positions)]
-        for gap in (*gaps, *union.coin_gaps(self._core, venue.name, wallets)):
-            if not union.is_settled(self._core, gap.instrument):
-                continue
-            if confirmed or self._again(venue, f"gap {gap.instrument}", (gap, moved)):
-                await self._close_gap(venue, gap)
+        gaps = [
+            gap
+            for gap in (
+                *union.position_gaps(self._core, venue.name, positions),
+                *union.coin_gaps(self._core, venue.name, wallets),
+            )
+            if union.is_settled(self._core, gap.instrument)
+            and (confirmed or self._again(venue, f"gap {gap.instrument}", (gap, moved)))
+        ]
+        if gaps and not confirmed and await self._explained(venue, gaps):
+            return None
+        for gap in gaps:
+            await self._close_gap(venue, gap)
         short_e8 = union.cash_short_e8(self._core, venue.name, wallets)
         calm = all(union.is_settled(self._core, i) for i in self._mine(venue))
         if short_e8 > SMALL_E8 and calm and (confirmed or self._again(venue, "cash", (short_e8, moved))):
             self._withdraw(venue, short_e8)
         self._note_foreign(venue, positions)
+
+    async def _explained(self, venue: Venue, gaps: Sequence[union.Gap]) -> bool:
+        """Fills that nobody told while a stream was down are told now; whether there were any: looked at again then."""
+        rows = self._core.state.positions
+        since_ns = min(int(rows[gap.instrument]["opened_ns"]) if gap.lost_lots else self.last_ns for gap in gaps)
+        if not await venue.account.fills_since(since_ns - OVERLAP_NS):
+            return False
+        await self._heard()
+        return True
 
     def _note_foreign(self, venue: Venue, positions: Sequence[Position]) -> None:
         mine = self._mine(venue)
