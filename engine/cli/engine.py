@@ -35,6 +35,8 @@ def engine(
     from engine import bootstrap, settings
     from engine.cli.servers import open_redis
     from engine.cli.up import LIVE_WORDS
+    from engine.runtime.alerts import Alerts, read_urls
+    from engine.runtime.doors import phone_link
     from engine.runtime.process import serve
 
     in_force = settings.load()
@@ -49,9 +51,11 @@ def engine(
 
         async def run() -> None:
             async with bootstrap.live_plan(in_force, live_redis, lambda: _open_keys(in_force), fresh) as plan:
-                await serve(plan, live_redis, asyncio.Event(), words.say, print_line)
+                await serve(plan, live_redis, asyncio.Event(), words.say, print_line, alerts)
 
         words = stack.enter_context(Words())
+        link = phone_link(in_force.home, in_force.doors)
+        alerts = stack.enter_context(Alerts(read_urls(in_force.alerts.urls_file), words.say, link))
         uvloop.run(run())
 
 

@@ -11,8 +11,12 @@ from pathlib import Path
 
 from engine.contracts.errors import Fatal
 from engine.runtime.adoption import adoption
+from engine.runtime.alerts import Alerts
+from engine.runtime.emergency import hear_signal
+from engine.runtime.guards import guard
 from engine.runtime.people import People
 from engine.runtime.service import LivePlan, Service, start
+from engine.store.heartbeat import clear_beat
 from engine.store.liveview import LiveWriter
 from engine.store.redis_server import LiveRedis
 from engine.store.running import STARTING, clear_running, write_running
@@ -25,21 +29,25 @@ async def serve(
     stopped: asyncio.Event,
     progress: Callable[[str], None] = lambda _text: None,
     ready: Callable[[dict[str, str]], None] = lambda _line: None,
+    alerts: Alerts | None = None,
 ) -> Path:
     """Run until `stopped` (or SIGINT, SIGTERM); returns the run folder. Without Redis it trades all the same, unseen.
-    `ready` is told once, when everything runs: run, run_dir, world.
+    `ready` is told once, when everything runs: run, run_dir, world. `alerts` (entered) reach a person; without any,
+    `progress` is all there is.
 
     Raises what `service.start` raises, and Refused while another engine runs in this home.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
+    called = hear_signal()
     names = [venue.name for venue, _ in plan.venues]
     write_running(plan.home, STARTING, plan.world, names)  # before anything is asked of a venue
     try:
         service = await start(plan, progress)
         try:
             write_running(plan.home, service.manifest.run_id, plan.world, names)
+            guard(service, called, alerts or Alerts([], progress))
             async with _seen(service, live_redis):
                 progress(f"running: {service.manifest.run_id}")
                 ready({"run": service.manifest.run_id, "run_dir": str(service.run_dir), "world": plan.world})
@@ -52,6 +60,7 @@ async def serve(
         for venue, _ in plan.venues:
             await venue.close()
         clear_running(plan.home)
+        clear_beat(plan.home)
     if service.engine.broken.done():
         why = reason_of(service.engine.broken.exception())
         raise Fatal(f"the engine stopped in the midst of a turn: {why}; this is a defect, {service.run_dir} shows it")

@@ -92,11 +92,11 @@ class Service:
         self._journal = JournalWriter(run_dir)
         by_name = {venue.name: venue for venue, _ in plan.venues}
         self._routes: list[Execution] = [by_name[one.venue].execution for one in core.instruments]
-        self.engine = LiveLoop(core, self._journal, self._routes, self._notice, room=plan.market_queue)
+        self.engine = LiveLoop(core, self._journal, self._routes, self.notice, room=plan.market_queue)
         self._tasks: list[asyncio.Task[None]] = []
-        self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self._notice)
+        self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self.notice)
         self.showing.reconciler = self.reconciler
-        self.snapshots = Snapshots(run_dir, core, self._journal, self._notice)
+        self.snapshots = Snapshots(run_dir, core, self._journal, self.notice)
 
     # --- running ----------------------------------------------------------------------------------
 
@@ -136,12 +136,13 @@ class Service:
             attempt = 0 if time.monotonic() - began_s >= STEADY_S else attempt
             wait_s = RESTART_S[min(attempt, len(RESTART_S) - 1)]
             why = reason_of(None if work.cancelled() else work.exception())
-            self._notice(Notice(who, "lost", f"{what} stopped ({why}); starting again in {wait_s:g} s"))
+            self.notice(Notice(who, "lost", f"{what} stopped ({why}); starting again in {wait_s:g} s"))
             self._distrust(who)
             attempt += 1
             await asyncio.sleep(wait_s)
 
-    def _notice(self, notice: Notice) -> None:
+    def notice(self, notice: Notice) -> None:
+        """Tell people; a venue that connects again is asked for what it may have done unheard."""
         self.showing.notice(notice)
         if notice.kind == "connected":
             self.engine.in_flight.recheck(self._working_orders(notice.venue))
@@ -178,7 +179,7 @@ class Service:
                     path = await by_name[instrument.venue].market.history(i, instrument, base_s, candles)
             except (KeelError, TimeoutError) as error:
                 text = f"{instrument.symbol}: no history to warm up with ({error or 'no answer'}); it starts cold"
-                self._notice(Notice(instrument.venue, "lost", text, i))
+                self.notice(Notice(instrument.venue, "lost", text, i))
                 return
             if len(path):
                 path["ts_ns"] = 0  # nobody saw them happen: whatever they suggest is refused as stale

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -26,6 +26,16 @@ NOTICES_KEPT: Final = 1_000
 SHOWN: Final = (PLACE, CANCEL, REFUSED, ORDER_REJECT, FILL)
 
 
+class Listener(Protocol):
+    """Hears what is told and what was journalled; never waits, never raises."""
+
+    def notice(self, one: Notice) -> None:
+        """At once."""
+
+    def records(self, records: np.ndarray[Any, Any]) -> None:
+        """A quarter of a second later at the most."""
+
+
 class Showing:
     """Fills the live view from the engine, four times a second; `notices` keeps the last things told to people."""
 
@@ -41,6 +51,7 @@ class Showing:
         self.notices: deque[tuple[int, Notice]] = deque(maxlen=NOTICES_KEPT)
         self._last = (time.monotonic(), 0)
         self._in_force: tuple[LiveWriter | None, bytes] = (None, b"")
+        self.listeners: list[Listener] = []
         self.reconciler: Reconciler | None = None
         self._strange = -1
         self.counts: dict[str, int] = {"orders": 0, "fills": 0, "refusals": 0, "rejects": 0}
@@ -49,6 +60,8 @@ class Showing:
     def notice(self, notice: Notice) -> None:
         """Something to tell people; never waits."""
         notice = notice._replace(text=clean(notice.text))
+        for one in self.listeners:
+            one.notice(notice)
         self._told.append((time.time_ns(), notice))
         self.notices.append((time.time_ns(), notice))
 
@@ -62,15 +75,17 @@ class Showing:
         """One look at everything."""
         blocks = [engine.journalled.popleft() for _ in range(len(engine.journalled))]
         records = np.frombuffer(b"".join(blocks), ENTRY)["record"]
+        for one in self.listeners:
+            one.records(records)
         for record in records[_shown(records["kind"])]:
             self._row(engine.core, record, view)
         while self._told:
-            stamp, one = self._told.popleft()
-            self._log(f"{one.venue} {one.kind}: {one.text}")
+            stamp, told = self._told.popleft()
+            self._log(f"{told.venue} {told.kind}: {told.text}")
             if view is None:
                 continue
-            name = "" if one.instrument is None else coreview.name_of(engine.core, one.instrument)
-            row = NoticeRow(ts_ns=stamp, venue=one.venue, kind=one.kind, text=one.text, instrument=name)
+            name = "" if told.instrument is None else coreview.name_of(engine.core, told.instrument)
+            row = NoticeRow(ts_ns=stamp, venue=told.venue, kind=told.kind, text=told.text, instrument=name)
             view.add("notices", cell(row))
         if view is None:
             return
