@@ -32,8 +32,8 @@ class Listener(Protocol):
     def notice(self, one: Notice) -> None:
         """At once."""
 
-    def records(self, records: np.ndarray[Any, Any]) -> None:
-        """A quarter of a second later at the most."""
+    def journalled(self, entries: np.ndarray[Any, Any]) -> None:
+        """ENTRYs, a quarter of a second later at the most."""
 
 
 class Showing:
@@ -74,9 +74,10 @@ class Showing:
     def show(self, engine: LiveLoop, view: LiveWriter | None) -> None:
         """One look at everything."""
         blocks = [engine.journalled.popleft() for _ in range(len(engine.journalled))]
-        records = np.frombuffer(b"".join(blocks), ENTRY)["record"]
+        entries = np.frombuffer(b"".join(blocks), ENTRY)
         for one in self.listeners:
-            one.records(records)
+            one.journalled(entries)
+        records = entries["record"]
         for record in records[_shown(records["kind"])]:
             self._row(engine.core, record, view)
         while self._told:

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.records import GAP, STATE
-from engine.core.orders import ACTIVE, HALTED, TRADING_STATES
+from engine.core.orders import ACTIVE, HALTED, REDUCING, TRADING_STATES
 from engine.runtime.alerts import Alert, Alerts, Level
 from engine.venues.port import Notice
 
@@ -20,9 +20,7 @@ NOTICES: Final[dict[tuple[str, str], tuple[Level, str]]] = {
     ("", "wallet"): ("INFO", "Money moved"),
     ("", "clock"): ("WARNING", "Clocks disagree"),
 }
-STATES: Final[dict[int, Level]] = dict.fromkeys(range(len(TRADING_STATES)), "WARNING") | {
-    ACTIVE: "INFO", HALTED: "CRITICAL",
-}  # fmt: skip
+STATES: Final[dict[int, Level]] = {ACTIVE: "INFO", REDUCING: "WARNING", HALTED: "CRITICAL"}
 STATE_KEY: Final = "trading state"
 
 
@@ -39,8 +37,9 @@ class Telling:
             level, title = found
             self._put(level, title, f"{one.venue}: {one.text}", f"{one.venue} {one.kind}")
 
-    def records(self, records: np.ndarray[Any, Any]) -> None:
-        """What was journalled: changes of the trading state, losses beyond their plan."""
+    def journalled(self, entries: np.ndarray[Any, Any]) -> None:
+        """Changes of the trading state, losses beyond their plan."""
+        records = entries["record"]
         for one in records[(records["kind"] == STATE) | (records["kind"] == GAP)]:
             reason = reasons.name(int(one["reason"]))
             if one["kind"] == GAP:
