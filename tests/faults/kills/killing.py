@@ -161,7 +161,8 @@ def main() -> int:
     given: Any = parser.parse_args()
     first, last = (int(part) for part in given.seeds.split("-"))
     with tempfile.TemporaryDirectory(prefix="keel-kills-") as folder:
-        report = kill(range(first, last + 1), given.keep or Path(folder), given.workers, lambda text: print(text, flush=True))
+        seeds = range(first, last + 1)
+        report = kill(seeds, given.keep or Path(folder), given.workers, lambda text: print(text, flush=True))
     print(report.words(), flush=True)
     return 1 if report.failures else 0
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import traceback
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,12 +59,7 @@ def main(order: dict[str, Any]) -> None:
     trap = Trap(told.fate.hook, told.fate.count, is_armed=told.fate.hook in STARTUP)
     if told.fate.hook in STARTUP + RUNNING:
         install(trap)
-    try:
-        uvloop.run(_live(told, trap))
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(3)
+    uvloop.run(_live(told, trap))
 
 
 def _say(**words: Any) -> None:

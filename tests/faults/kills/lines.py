@@ -60,6 +60,7 @@ class Line:
         self._spot = Spot(Asked(lines["binance_spot"], account))
         self._usdm = Usdm(Asked(lines["binance_usdm"], account))
         self._spots, self._perps = spots, perps
+        self.rules = {one.symbol: one for one in floor._market.instruments}
         patience = {"entry_patience_s": 0.15, "reprices": 2} if patient else {}
         self._order = {
             "home": str(self.home), "prefix": self.prefix, "redis": floor.redis._url, "cash": CASH,
@@ -193,7 +194,7 @@ class Line:
         for name, lots in said["positions"].items():
             venue, symbol = name.split(" ")
             there = positions.get(symbol.split(":")[0].replace("/", ""), Decimal(0))
-            if venue == "futures" and lots != _lots(there):
+            if venue == "futures" and lots * self.rules[symbol].lot_size != there:
                 wrong.append(f"{symbol}: the engine has {lots} lots, the venue {there}")
         ours = sorted(f"{self.prefix}-{one['client_id']}" for one in said["working"])
         open_there = sorted(one["text"] for one in self._spot.open_orders() + self._usdm.open_orders())
@@ -277,22 +278,17 @@ class Ledger:
             (int(one["trade_id"]), int(one["price_ticks"]), int(one["qty_lots"]), int(one["fee_e8"]), int(one["side"]))
             for one in mine
         }
+        rules = self._line.rules[symbol]
         books = self._line._spot if venue == "coins" else self._line._usdm
         theirs = {
-            (number, round(price / TICK), _lots(qty), round(fee * E8), side)
+            (number, int(price / rules.tick_size), int(qty / rules.lot_size), int(fee * E8), side)
             for number, price, qty, fee, side in books.fills(_name(symbol))
         }
         if told != theirs:
             raise Broken(f"fills of {name}: journals only {sorted(told - theirs)}, venue only {sorted(theirs - told)}")
+        if len(told) != len({one[0] for one in told}):
+            raise Broken(f"fills of {name} were told in two ways: {sorted(told)}")
         return len(theirs)
-
-
-TICK: Final = Decimal("0.01")
-LOT: Final = Decimal("0.001")
-
-
-def _lots(quantity: Decimal) -> int:
-    return round(quantity / LOT)
 
 
 def _name(symbol: str) -> str:

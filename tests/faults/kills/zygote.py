@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,20 @@ def warm_up() -> None:
     assert QUOTE >= 0
 
 
+@contextmanager
+def _ending() -> Iterator[None]:
+    """However it ends, the process ends with it."""
+    code = 3
+    try:
+        yield
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+            sys.stderr.flush()
+        os._exit(code)
+
+
 def main() -> None:
     import life  # everything a life needs is imported here, once
 
@@ -77,12 +94,13 @@ def main() -> None:
             continue  # said to a life that was dead already
         pid = os.fork()
         if pid == 0:
-            life.main(order["life"])
-            os._exit(0)
+            with _ending():
+                life.main(order["life"])
         say(at="born", pid=pid, seed=order["life"]["fate"]["seed"])
         _, status = os.waitpid(pid, 0)
         os.set_blocking(0, True)  # a loop made it otherwise, for everybody who has it
-        say(at="dead", signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, code=os.waitstatus_to_exitcode(status))
+        code = os.waitstatus_to_exitcode(status)
+        say(at="dead", signal=max(-code, 0), code=code)
 
 
 if __name__ == "__main__":
