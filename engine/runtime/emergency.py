@@ -36,8 +36,9 @@ from engine.venues.port import Notice, Venue
 LOOK_S: Final = 0.05
 ASK_S: Final = 5.0  # a venue that takes longer cannot be asked
 FIRST_PAUSE_S: Final = 0.02
-LOST_PAUSE_S: Final = 1.0  # at most, while it cannot be asked
-OPEN_PAUSE_S: Final = 5.0  # at most, while something is open: the exits need the allowance more
+FIRST_OPEN_S: Final = 0.5  # while our own books say that something is open: asking uses what the exits need
+LOST_PAUSE_S: Final = 2.0  # at most, while it cannot be asked; the cheapest question goes ahead of the others then
+OPEN_PAUSE_S: Final = 5.0  # at most
 FLAT_PAUSE_S: Final = 30.0  # at most, once it is flat
 CLOSING_S: Final = 5.0  # what is not flat by then is told as NOT FLAT
 TELL_S: Final = 1.0
@@ -163,7 +164,7 @@ class Emergency:
     # --- the proof --------------------------------------------------------------------------------
 
     async def _prove(self, venue: Venue, since_ns: int) -> None:
-        """Ask one venue, again and again; at once when our books say that it is closed."""
+        """Ask one venue, again and again; at once when our books say that it is closed, or it can be reached again."""
         pause_s = FIRST_PAUSE_S
         while True:
             seen, before = await self._look(venue, since_ns), self._seen[venue.name]
@@ -173,6 +174,8 @@ class Emergency:
                 self._seen[venue.name] = seen
                 self._news.set()
                 pause_s = FIRST_PAUSE_S
+            if not seen.unreachable and not Books(self._engine.core, venue.name).is_closed:
+                pause_s = max(pause_s, FIRST_OPEN_S)
             await self._pause(venue, pause_s)
             most_s = LOST_PAUSE_S if seen.unreachable else FLAT_PAUSE_S if seen.flat else OPEN_PAUSE_S
             pause_s = min(2 * pause_s, most_s)
@@ -180,6 +183,8 @@ class Emergency:
     async def _look(self, venue: Venue, since_ns: int) -> VenueProgress:
         try:
             async with asyncio.timeout(ASK_S):
+                if self._seen[venue.name].unreachable:
+                    await venue.account.wallets()
                 return await look(venue, self._engine.core, since_ns)
         except TimeoutError:
             why = f"no answer within {ASK_S:g} s"
@@ -193,14 +198,14 @@ class Emergency:
 
     async def _pause(self, venue: Venue, pause_s: float) -> None:
         books, give_up_s = Books(self._engine.core, venue.name), time.monotonic() + pause_s
-        was_closed = books.is_closed
+        was_closed, was_ready = books.is_closed, venue.execution.is_ready
         while (left_s := give_up_s - time.monotonic()) > 0:
             try:
                 async with asyncio.timeout(min(left_s, FIRST_PAUSE_S)):
                     await self._again.wait()
                     return
             except TimeoutError:
-                if books.is_closed != was_closed:
+                if books.is_closed != was_closed or venue.execution.is_ready > was_ready:
                     return
 
     # --- telling ----------------------------------------------------------------------------------

@@ -7,18 +7,29 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
+import numpy as np
 from engine_rig import Floor, Trading, trading
 
+from engine.contracts import reasons
+from engine.contracts import records as r
 from engine.runtime import emergency
 from engine.runtime.alerts import Alert, Alerts
 from engine.store import emergency_file
 from engine.store.emergency_file import Progress
+from engine.store.redis_server import connect_redis, stop_redis
 from engine.store.running import clear_running, write_running
+from engine.venues.binance.client_ids import ClientIds
+from engine.venues.binance.endpoints import given
+from engine.venues.binance.venue import open_binance
+from engine.venues.limiter import RateLimiter
+from engine.venues.port import Venue
+from engine.venues.signing import Secret
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 NOWHERE: Final = {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d", "REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -59,9 +70,16 @@ class Alarmed:
         return told
 
     async def flat(self) -> Progress:
-        request = emergency_file.pending(self.home)
-        assert request is not None
+        async with asyncio.timeout(WAIT_S):
+            while (request := emergency_file.pending(self.home)) is None:
+                await asyncio.sleep(0.01)
         return await self.until_told(lambda told: told.flat and told.answers(request))
+
+    async def alerts_over(self, key: str) -> None:
+        """Nobody is told again about `key`."""
+        async with asyncio.timeout(WAIT_S):
+            while key in self.alerts._standing:
+                await asyncio.sleep(0.01)
 
     async def cli(self, *words: str) -> tuple[int, dict[str, Any], str]:
         """`trading-cli` in a process of its own: exit code, JSON, what it said."""
@@ -76,13 +94,6 @@ class Alarmed:
 
     def resume(self) -> None:
         """As a person's `resume` does it."""
-        import time
-
-        import numpy as np
-
-        from engine.contracts import reasons
-        from engine.contracts import records as r
-
         event = np.zeros(1, r.RECORD)
         event["kind"], event["instrument"], event["reason"] = r.OPERATOR, r.NO_INSTRUMENT, reasons.OPERATOR_RESUME
         event["ts_ns"] = time.time_ns()
@@ -101,7 +112,7 @@ async def alarmed(floor: Floor, home: Path, number: int = 0, **options: Any) -> 
                 service = running.service
                 venues = [venue for venue, _ in service.plan.venues]
                 made = emergency.Emergency(
-                    home, service.engine, venues, running.core.instruments, alerts, service._notice, called
+                    home, service.engine, venues, running.core.instruments, alerts, service.notice, called
                 )
                 write_running(home, service.manifest.run_id, "live", [venue.name for venue in venues])
                 service.keep("engine", "the emergency", made.run)
@@ -109,6 +120,35 @@ async def alarmed(floor: Floor, home: Path, number: int = 0, **options: Any) -> 
         finally:
             clear_running(home)
             loop.remove_signal_handler(signal.SIGUSR1)
+
+
+class Aid:
+    """A Redis of its own, and Binance spot on the floor with its limiter there, until it is stopped."""
+
+    def __init__(self, floor: Floor, home: Path, number: int) -> None:
+        self._floor, self._home, self._number = floor, home, number
+
+    def __enter__(self) -> Self:
+        self._stack = ExitStack()
+        self._live = self._stack.enter_context(connect_redis(None, self._home))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def venues(self, urls: dict[str, str] | None = None) -> list[tuple[Venue, tuple[str, ...]]]:
+        line = self._floor.line["venues"]["binance_spot"]
+        own = line["accounts"][self._number]
+        limiter = RateLimiter(self._live.asynchronous(0.25), "sandbox", f"account{self._number}")
+        ids = ClientIds(f"t{self._number}")
+        venue = open_binance(
+            "spot", given(urls or line), own["key"], Secret(own["secret"]), limiter, ids, name="sandbox", answer_s=0.5
+        )
+        return [(venue, (list(self._floor.mid)[self._number],))]
+
+    async def stop(self) -> None:
+        """Redis is gone."""
+        assert await asyncio.to_thread(stop_redis, self._home)
 
 
 def symbols(floor: Floor, count: int) -> Sequence[str]:
