@@ -76,18 +76,23 @@ def restore(
 
 
 def _tell(done: Restored, caught: CaughtUp, home: Path, as_json: bool) -> None:
+    from engine.journal.recovery import last_run
+
     contents = done.contents
     if as_json:
         print_json(
             {
                 "home": home, "created": done.created, "runs": contents.runs, "files": len(contents.files),
                 "audit_rows": done.audit.rows, "audit_head": done.audit.head, "audit_status": done.audit.status,
-                "projected": caught.projected, "missing": caught.missing, "notes": contents.notes,
+                "projected": caught.projected, "missing": caught.missing, "ahead": caught.ahead,
+                "notes": contents.notes,
             }
         )  # fmt: skip
         return
     for note in contents.notes:
         say(f"noted when it was made: {note}")
+    for run in caught.ahead:
+        say(f"run {run}: PostgreSQL knows more of it than the backup; its rows stay as they are")
     for run, why in caught.missing.items():
         say(f"run {run} is restored as it was, but cannot be read: {why}")
     print(
@@ -96,4 +101,9 @@ def _tell(done: Restored, caught: CaughtUp, home: Path, as_json: bool) -> None:
     )
     if not done.audit.ok:
         say(f"the audit is {done.audit.status}: {done.audit.words}")
+    if last_run(home, "live") is not None:
+        say(
+            f"if an engine traded after {done.created}, start with trading-cli up --fresh: the order ids it used since "
+            "are not known here. Look at the exchange before"
+        )
     say("keel.toml and the passphrase are not in a backup: put them back yourself")

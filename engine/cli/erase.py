@@ -72,11 +72,12 @@ def _tables(settings: Settings) -> Tables | None:
 
 
 def _erase(settings: Settings) -> dict[str, Any]:
-    """Servers elsewhere first: where one is away, everything is still there."""
+    """What can be refused comes first, the home last: until then everything of it is still there."""
     from engine import bootstrap
     from engine.cli.servers import open_redis
     from engine.store import erasure
 
+    erasure.stop_servers(settings.home)
     done: dict[str, Any] = {"tables": [], "redis_keys": 0}
     if settings.redis_url is not None:
         with open_redis(settings) as live:

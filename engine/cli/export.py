@@ -93,7 +93,7 @@ def _is_test(settings: Settings, venue: str) -> bool:
 
 def _tell(told: dict[str, Any], caught: CaughtUp, form: str, as_json: bool) -> None:
     if as_json:
-        print_json(told | {"missing": caught.missing, "brought_up": caught.projected})
+        print_json(told | {"missing": caught.missing, "brought_up": caught.projected, "ahead": caught.ahead})
         return
     place = f" in {told['file']}" if told["file"] else ""
     left_out = f"; {told['simulated_left_out']:,} SIMULATED ones are left out (--simulated)"
@@ -102,6 +102,8 @@ def _tell(told: dict[str, Any], caught: CaughtUp, form: str, as_json: bool) -> N
         say("there are none in that time" + (": only the header was written" if form == "csv" else ""))
     for venue in told["not_real_money"]:
         say(f"WARNING: {venue} is a test network by your settings: its rows say REAL, its money is not")
+    for run in caught.ahead:
+        say(f"run {run}: PostgreSQL knows more than its journal on disk (of a backup?); its rows are exported")
     for run, why in list(caught.missing.items())[:SHOWN_MISSING]:
         say(f"MISSING: run {run} could not be read: {why}")
     if len(caught.missing) > SHOWN_MISSING:

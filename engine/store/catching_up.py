@@ -19,10 +19,12 @@ RUNS: Final = "runs"
 
 
 class CaughtUp(NamedTuple):
-    """`projected` runs got new rows, `missing` could not be read: name and reason."""
+    """`projected` runs got new rows, `missing` could not be read: name and reason. Of the runs `ahead` the store knows
+    more than their journals: they stay as they are."""
 
     projected: list[str]
     missing: dict[str, str]
+    ahead: list[str]
 
 
 def run_folders(home: Path) -> list[Path]:
@@ -41,6 +43,7 @@ def catch_up(
     read. Raises Retryable where the server goes away."""
     complete = _complete(database)
     projected: list[str] = []
+    ahead: list[str] = []
     missing: dict[str, str] = {}
     for folder, manifest in _read(home, missing):
         if not wanted(manifest) or (manifest.digest and complete.get(manifest.run_id) == manifest.digest):
@@ -48,11 +51,13 @@ def catch_up(
         tell(folder.name)
         try:
             projector.project(database, folder, strategies)
+        except projector.ShorterJournal:
+            ahead.append(folder.name)
         except Fatal as error:
             missing[folder.name] = str(error)
         else:
             projected.append(folder.name)
-    return CaughtUp(projected, missing)
+    return CaughtUp(projected, missing, ahead)
 
 
 def _complete(database: Database) -> dict[str, str]:

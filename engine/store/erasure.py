@@ -146,12 +146,17 @@ def erase_redis(server: redis.Redis, home: Path) -> int:
     return gone
 
 
-def erase_home(home: Path) -> list[str]:
-    """Stop the embedded servers and remove everything of Keel's in `home`; the folder itself where nothing else is in
-    it. Returns the names. Raises Refused where another program still uses the embedded PostgreSQL."""
+def stop_servers(home: Path) -> None:
+    """Stop the embedded servers of a home. Raises Refused where another program still uses the embedded PostgreSQL."""
     for folder in (home, home / DEMO):
         redis_server.stop_redis(folder)
         _stop_postgres(folder)
+
+
+def erase_home(home: Path) -> list[str]:
+    """Stop the embedded servers and remove everything of Keel's in `home`; the folder itself where nothing else is in
+    it. Returns the names. Raises Refused where another program still uses the embedded PostgreSQL."""
+    stop_servers(home)
     gone = []
     for path in homefolder.ours(home):
         try:

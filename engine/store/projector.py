@@ -84,6 +84,10 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     torn_bytes: int
 
 
+class ShorterJournal(Fatal):
+    """The store knows more of a run than its journal does: the journal comes from a backup, or its end was lost."""
+
+
 class _Cursor(NamedTuple):
     entries: int
     digest: str
@@ -93,7 +97,7 @@ class _Cursor(NamedTuple):
 def project(database: Database, run_directory: Path, strategies: Mapping[int, str]) -> Projection:
     """Bring the store up to the journal in `run_directory`. `strategies` maps number to name.
 
-    Raises Fatal (DamagedJournal) for a run that cannot be read or does not continue what was projected before,
+    Raises Fatal (DamagedJournal, ShorterJournal) for a run that cannot be read or does not continue what was projected,
     Retryable when the server goes away; in both cases nothing was written.
     """
     return _project(database, run_directory, strategies, afresh=False)
@@ -162,7 +166,13 @@ def _watch(
             known.update(projected.view(np.uint8).data)
             left -= len(projected)
         yield block
-    if cursor.entries and (left or known.hexdigest() != cursor.digest):
+    if left:
+        raise ShorterJournal(
+            f"the journal in {run_directory} does not continue the {cursor.entries} entries projected before, it has "
+            f"{reading.entries} in all: it is older than the database; if this folder is right, rebuild the run's "
+            "projection"
+        )
+    if cursor.entries and known.hexdigest() != cursor.digest:
         raise Fatal(
             f"the journal in {run_directory} does not continue the {cursor.entries} entries projected before; "
             "if this folder is right, rebuild the run's projection"

@@ -18,6 +18,7 @@ import pytest
 from fresh_database import fresh_url
 from pydantic import SecretStr
 from sample_journal import STRATEGIES, round_trip, run_manifest, write_run
+from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from engine import bootstrap
@@ -44,7 +45,7 @@ from engine.store import (
     running,
 )
 from engine.store import database as database_module
-from engine.store.catching_up import RUNS
+from engine.store.catching_up import RUNS, catch_up
 from engine.store.database import Database, connect
 from engine.store.keys import KeyFile
 from engine.store.restoring import restore
@@ -383,6 +384,21 @@ def test_a_database_that_has_the_audit_already_keeps_what_it_has(place: Place, t
     assert (done.audit_added, done.audit.status) == (0, "whole")
     with again.store() as store:
         assert rows(store)[:-1] == before
+
+
+def test_tables_that_know_more_than_the_backup_stay_as_they_are(place: Place, tmp_path: Path, file: Path) -> None:
+    """The home was lost, the database was not: trades made since the backup are in its tables only."""
+    with JournalWriter(place.home / "runs" / "c", resume=True) as writer:
+        writer.append(round_trip(5))
+    with place.store() as store:
+        assert projector.project(store, place.home / "runs" / "c", STRATEGIES).rows["trades"] == 6
+    again = Place(tmp_path / "again", place.url)
+    again.restore(file)
+    with again.store() as store:
+        caught = catch_up(store, again.home, STRATEGIES)
+        assert (caught.projected, caught.missing, caught.ahead) == ([], {}, ["c"])
+        with store.begin() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM trades WHERE run_id = 'c'")) == 6
 
 
 def test_a_database_restored_from_an_older_dump_gets_the_rows_it_lacks(place: Place, other: Place, file: Path) -> None:
