@@ -200,8 +200,8 @@ class Service:
         self.showing.show(self.engine, None)
         with suppress(Fatal):  # a journal that could not be written was told about when it happened
             self._journal.close()
-            if not self.engine.journal_fault and not self.engine.broken.done():
-                self.snapshots.save()
+        if not self.engine.broken.done():  # of a journal that failed it is all that the next life has
+            self.snapshots.save()
         manifests.write(self.run_dir, self._final_manifest())
 
     def _final_manifest(self) -> Manifest:
