@@ -195,9 +195,9 @@ class Echo(BaseHTTPRequestHandler):
 
     def _refuse(self) -> None:
         size = int(self.headers.get("Content-Length") or 0)
-        parts = {"url": self.path, "headers": str(self.headers), "body": self.rfile.read(size).decode()}
-        order = sorted(parts, key=lambda one: one != self.first)
-        words = " ".join(parts[one] for one in order)
+        signed = [self.headers[name] for name in ("X-MBX-APIKEY", "Authorization") if self.headers[name]]
+        parts = {"url": self.path, "headers": " ".join(signed), "body": self.rfile.read(size).decode()}
+        words = " ".join(parts[one] for one in sorted(parts, key=lambda one: one != self.first))
         body = json.dumps({"code": -1102, "msg": words, "error": words, "message": words}).encode()
         self.server.heard.append(words)  # type: ignore[attr-defined]
         self.send_response(400)

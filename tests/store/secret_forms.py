@@ -29,10 +29,12 @@ _BARE = ("plain", "URL", "form", "hex", "Base64")
 
 
 def found_in(told: bytes, secrets: dict[str, str]) -> list[str]:
-    """Which secrets stand in there, and in which form; of a PEM key any line of its body counts."""
+    """Which secrets stand in there, and in which form: the whole, or a stretch of 24 characters as it is; of a PEM key
+    any line of its body counts."""
     found = []
     for name, secret in secrets.items():
-        lines = [line for line in secret.splitlines() if "-----" not in line and len(line) > 20] or [secret]
-        for form in _BARE:
-            found += [f"{name} ({form})" for line in lines if FORMS[form](line).encode().rstrip(b"=") in told]
+        for line in [line for line in secret.splitlines() if "-----" not in line and len(line) > 20] or [secret]:
+            found += [f"{name} ({form})" for form in _BARE if FORMS[form](line).encode().rstrip(b"=") in told]
+            stretches = {line[i : i + 16] for i in range(0, len(line) - 15, 8)}
+            found += [f"{name} (a part)" for one in stretches if one.encode() in told]
     return sorted(set(found))
