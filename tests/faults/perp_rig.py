@@ -1,5 +1,5 @@
-"""Perpetuals on the floor: what the futures venue's own books say, what a customer does there by hand, and the next life
-of an engine."""
+"""Perpetuals on the floor: what the futures venue's own books say, what a customer does there by hand, and the next
+life of an engine."""
 
 from __future__ import annotations
 
@@ -76,7 +76,9 @@ async def by_hand(floor: Floor, account: int, path: str, method: str = "POST", *
     """A signed request of the customer's own to the futures venue."""
     spot_rest, floor.rest = floor.rest, floor.line["venues"]["binance_usdm"]["rest"]
     try:
-        status, found, _ = await asyncio.to_thread(floor.call, method, path, account=account, symbol="BTCUSDT", **params)
+        status, found, _ = await asyncio.to_thread(
+            floor.call, method, path, account=account, symbol="BTCUSDT", **params
+        )
     finally:
         floor.rest = spot_rest
     assert status == 200, found

@@ -112,4 +112,3 @@ async def test_a22_only_the_conditional_book_has_the_stop(floor: Floor, tmp_path
     assert (books.orders, books.algos, books.lots) == ([], [], 0)
     assert int(second.core.state.head[0].cash_e8) == books.cash_e8
     assert replay(second.service.run_dir).ok
-
