@@ -135,6 +135,19 @@ class Rehearsing(Protocol):
         """Do with this PLACE record what `send` does, but send nothing, use no allowance and remember nothing."""
 
 
+@runtime_checkable
+class CountingDown(Protocol):
+    """An Execution whose venue can cancel orders by itself when it does not hear of us."""
+
+    @property
+    def counts_down(self) -> bool:
+        """The venue has it."""
+
+    async def count_down(self, instrument: int, after_ms: int) -> None:
+        """Have all orders of an instrument cancelled `after_ms` from now unless this is said again; 0: never. Raises
+        Retryable (it may be armed then), Refused."""
+
+
 class AccountFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the venue says about the account and its key; fees as fractions, by `Instrument.symbol`.
     `clock_offset_ms`: the venue's clock less ours, None where it is not measured."""

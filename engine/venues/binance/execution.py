@@ -10,6 +10,7 @@ from engine.contracts import reasons
 from engine.contracts.errors import Refused, Retryable
 from engine.contracts.instruments import Instrument
 from engine.contracts.records import CANCEL, CANCEL_REJECT, ORDER_REJECT
+from engine.venues.binance.countdown import count_down
 from engine.venues.binance.desk import Desk
 from engine.venues.binance.link import Link
 from engine.venues.binance.order_words import unpack
@@ -82,6 +83,13 @@ class BinanceExecution:
         if self._desk is None:
             raise Retryable(f"{self._link.venue}: not running yet")
         return self._desk.queries
+
+    @property
+    def counts_down(self) -> bool:
+        return bool(self._link.dialect.algo_types)
+
+    async def count_down(self, instrument: int, after_ms: int) -> None:
+        await count_down(self._link, instrument, after_ms)
 
     def health(self) -> list[StreamHealth]:
         return [] if self._desk is None else self._desk.health()
