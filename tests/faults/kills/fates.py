@@ -17,7 +17,8 @@ import msgspec
 
 LIVES: Final = 20
 """Lives of one line: they share a home, an account at each venue, and positions."""
-PATIENCE_S: Final = 0.7
+RUN_S: Final = 0.7
+PATIENCE_S: Final = 1.2
 
 STARTUP: Final = (
     "recovered", "opening begun", "opening written", "opening renamed", "manifest written", "manifest renamed",
@@ -65,6 +66,6 @@ def fate_of(seed: int) -> Fate:
     count = dice.randint(1, 8) if hook == "reconciliation step" else dice.choice((1, 1, 1, 2, 3))
     if hook in STARTUP and hook != "reconciliation step":
         count = 1
-    after_s = dice.uniform(0.0, 0.35) if kind == "startup" else dice.uniform(0.0, PATIENCE_S)
+    after_s = dice.uniform(0.0, 0.35) if kind == "startup" else dice.uniform(0.0, RUN_S)
     while_dead = dice.choices(("nothing", "a move", "stops hit"), (60, 25, 15))[0]
     return Fate(seed=seed, hook=hook, count=count, after_s=after_s, while_dead=while_dead)

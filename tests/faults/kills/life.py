@@ -26,11 +26,11 @@ from engine.venues.limiter import RateLimiter
 from engine.venues.signing import Secret
 
 FAR: Final = Limits(
-    trade_loss_usd=1e6, trade_loss_pct=100, day_loss_usd=1e6, day_loss_pct=100, drawdown_pct=100, reserve_usd=0,
-    reserve_pct=0, order_notional_usd=1e6, exposure_usd=1e6, instrument_exposure_usd=1e6, cluster_exposure_usd=1e6,
+    trade_loss_usd=1e6, trade_loss_pct=100, day_loss_usd=1e6, day_loss_pct=20, drawdown_pct=100, reserve_usd=0,
+    reserve_pct=0, order_notional_usd=1e6, exposure_usd=600, instrument_exposure_usd=600, cluster_exposure_usd=600,
     max_positions=100, orders_per_minute=6000, fat_finger_bps=5000, max_spread_bps=2000, max_data_age_s=30,
 )  # fmt: skip
-"""Limits that let it trade all day long."""
+"""Limits that let it trade all day long (a day's loss and exposure are kept back in a wallet of perpetuals)."""
 WIDE: Final = {
     name: budget._replace(windows=tuple(one._replace(limit=one.limit * 1000) for one in budget.windows))
     for name, budget in BUDGETS.items()
