@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,15 +17,18 @@ import typer
 
 from engine.cli.control import who
 from engine.cli.terminal import TIMED_OUT, JsonOption, print_json, say
-from engine.contracts.errors import BadData, KeelError, Refused, Retryable
+from engine.contracts.errors import BadData, Fatal, KeelError, Refused, Retryable
 
 if TYPE_CHECKING:
     from engine.settings import Settings
     from engine.store.emergency_file import Progress, Request
+    from engine.store.redis_server import LiveRedis
     from engine.store.running import Running
 
 LOOK_S: Final = 0.02
 AUDIT_S: Final = 2.0
+LIMITER_REPLY_S: Final = 0.25
+BY: Final = "cli"
 DEFAULT_WHY: Final = "emergency by command"
 Tell = Callable[["Progress"], None]
 
@@ -73,7 +77,10 @@ def _carried_out(
     while True:
         actor = _actor(home)
         if actor is None:
-            return _by_ourselves(in_force, home, request, give_up_s, tell)
+            told = _by_ourselves(in_force, home, request, give_up_s, tell)
+            if told is not None or time.monotonic() >= give_up_s:
+                return told
+            continue
         if emergency_file.wake(home) is None:
             say(f"process {actor.pid} takes it up by itself")
         told = _follow(home, request, give_up_s, actor, tell)
@@ -114,8 +121,89 @@ def _follow(home: Path, request: Request, give_up_s: float, actor: Running, tell
 def _by_ourselves(
     in_force: Settings | None, home: Path, request: Request, give_up_s: float, tell: Tell
 ) -> Progress | None:
-    """No process lives that could: the stand-in, in this one."""
-    raise Retryable(f"no engine runs in {home.absolute()}")
+    """No process lives that could: the stand-in, in this one, in the watchdog's place so that there is only one. None
+    where somebody else took that place meanwhile. Raises Retryable where nothing can be done here."""
+    from engine.journal.recovery import last_run
+    from engine.store.running import WATCHDOG, WATCHING, clear_running, write_running
+
+    if in_force is None:
+        raise Retryable("NOT FLAT: no engine and no watchdog runs; correct the settings, then emergency again")
+    if in_force.mode != "live":
+        return _nothing_there(home, in_force.mode, request)
+    run_dir = last_run(home, in_force.mode)
+    if run_dir is None:
+        raise Retryable(f"NOT FLAT: no engine runs in {home.absolute()}, and no run of mode live lies there")
+    say(f"no engine and no watchdog runs: closing what {run_dir.name} left, from this process")
+    try:
+        write_running(home, WATCHING, in_force.mode, list(in_force.venues), WATCHDOG)
+    except Refused:
+        return None
+    try:
+        return _stand_in(in_force, run_dir, request, give_up_s, tell)
+    finally:
+        clear_running(home, WATCHDOG)
+
+
+def _nothing_there(home: Path, mode: str, request: Request) -> Progress:
+    from engine.store import emergency_file
+
+    told = emergency_file.Progress(
+        request=request.id, phase=emergency_file.FLAT, flat=True, by=BY, seconds=0.0, ts_ns=time.time_ns(),
+        words=f"FLAT: mode {mode}, the account is simulated, and no engine runs: nothing is open at a venue",
+    )  # fmt: skip
+    emergency_file.report(home, told)
+    return told
+
+
+def _stand_in(settings: Settings, run_dir: Path, request: Request, give_up_s: float, tell: Tell) -> Progress | None:
+    """What the run left is closed until it is flat or the time is up; the last word."""
+    import asyncio
+
+    import redis.asyncio
+
+    from engine.cli.keys import open_keys
+    from engine.cli.stand_in import open_stand_ins
+    from engine.runtime.ours import ours_at_least, read_ours
+    from engine.runtime.standing_in import carry_out
+
+    said: list[Progress] = []
+
+    def note(told: Progress) -> None:
+        said.append(told)
+        tell(told)
+
+    async def work(live: LiveRedis | None) -> None:
+        client = live.asynchronous(LIMITER_REPLY_S) if live else redis.asyncio.Redis(unix_socket_path="/dev/null")
+        try:
+            async with asyncio.timeout(max(0.1, give_up_s - time.monotonic())):
+                venues = await open_stand_ins(settings, client, lambda: open_keys(settings), ours)
+                await carry_out(settings.home, request, BY, venues, ours, note, say)
+        except TimeoutError:
+            pass
+        finally:
+            await client.aclose()
+
+    try:
+        ours = read_ours(run_dir)
+    except Fatal as error:
+        say(f"{error}; what is ours is added up from the venues' lists of trades")
+        ours = ours_at_least(run_dir)
+    with ExitStack() as stack:
+        asyncio.run(work(_some_redis(settings, stack)))
+    return said[-1] if said else None
+
+
+def _some_redis(settings: Settings, stack: ExitStack) -> LiveRedis | None:
+    """The one in force, else an embedded one: a count of our own is better than none."""
+    from engine.cli.servers import open_redis
+    from engine.store.redis_server import connect_redis
+
+    for opened in (open_redis(settings), connect_redis(None, settings.home)):
+        try:
+            return stack.enter_context(opened)
+        except KeelError as error:
+            say(f"Redis: {error}")
+    return None
 
 
 def _teller(as_json: bool) -> Tell:
@@ -136,6 +224,8 @@ def _show(home: Path, request: Request, told: Progress | None, wait_s: float, au
 
     is_flat = told is not None and told.flat is True
     words = told.words if told is not None else f"NOT FLAT: {_silence(home, wait_s)}"
+    if told is not None and told.by == BY and not is_flat:
+        words = f"{words} Nobody does so after this: trading-cli emergency again, with a longer --wait."
     if not is_flat and not words.startswith("NOT FLAT"):
         words = f"NOT FLAT yet: {words}"
     if as_json:

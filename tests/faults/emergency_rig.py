@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 from engine_rig import Floor, Trading, trading
+from pydantic import SecretStr
 
 from engine.contracts import reasons
 from engine.contracts import records as r
@@ -22,6 +23,7 @@ from engine.runtime import emergency
 from engine.runtime.alerts import Alert, Alerts
 from engine.store import emergency_file
 from engine.store.emergency_file import Progress
+from engine.store.keys import KeyFile
 from engine.store.redis_server import connect_redis, stop_redis
 from engine.store.running import clear_running, write_running
 from engine.venues.binance.client_ids import ClientIds
@@ -149,6 +151,23 @@ class Aid:
     async def stop(self) -> None:
         """Redis is gone."""
         assert await asyncio.to_thread(stop_redis, self._home)
+
+
+def set_up(floor: Floor, home: Path, number: int, symbol: str) -> None:
+    """What a person has beside a live engine: a settings file and a stored key."""
+    line = floor.line["venues"]["binance_spot"]
+    own = line["accounts"][number]
+    passphrase = home.parent / "passphrase"
+    passphrase.write_text("correct horse")
+    passphrase.chmod(0o600)
+    KeyFile(home, SecretStr("correct horse")).add(
+        "own", "binance", SecretStr(own["key"]), SecretStr(own["secret"]), None
+    )
+    urls = ", ".join(f'{name} = "{line[name]}"' for name in ("rest", "ws", "ws_api"))
+    (home.parent / "keel.toml").write_text(
+        f'mode = "live"\npassphrase_file = "{passphrase}"\n[venues.sandbox]\nexchange = "binance"\n'
+        f'symbols = ["{symbol}"]\nkey = "own"\nurls = {{ {urls} }}\n'
+    )
 
 
 def symbols(floor: Floor, count: int) -> Sequence[str]:

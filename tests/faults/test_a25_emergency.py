@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from emergency_rig import Aid, Alarmed, alarmed, symbols
+from emergency_rig import Aid, Alarmed, alarmed, set_up, symbols
 from engine_rig import EAGER, Floor, spot
 from playwright.async_api import async_playwright
 from venue_books import agree
@@ -200,6 +200,22 @@ async def test_a25_disconnected_it_is_not_flat_and_a_person_is_told_until_it_is(
             await here.alerts_over("emergency")
     finally:
         wire.close()
+
+
+async def test_a25_with_the_engine_gone_the_command_closes_what_it_left(floor: Floor, tmp_path: Path) -> None:
+    """Position and stop stay at the venue when the engine ends; there is no watchdog either."""
+    async with alarmed(floor, tmp_path / "home", 9) as here:
+        await here.running.enter()
+        await here.running.guarded()
+    orders, coins = await at_venue(here)
+    assert len(orders) == 1 and coins
+    set_up(floor, here.home, 9, list(floor.mid)[9])
+    code, told, said = await here.cli("emergency", "--why", "a test")
+    assert (code, told["flat"], told["by"]) == (0, True, "cli"), said
+    assert "closing what" in said and await at_venue(here) == ([], {})
+    code, told, _ = await here.cli("emergency", "--why", "again")
+    assert (code, told["flat"]) == (0, True)
+    assert emergency_file.pending(here.home) is not None, "an engine that starts now finds itself in an emergency"
 
 
 async def test_a25_what_is_not_ours_is_told_and_left_alone(floor: Floor, tmp_path: Path) -> None:
