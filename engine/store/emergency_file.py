@@ -86,7 +86,7 @@ def request(home: Path, who: str, why: str) -> Request:
     made = Request(id=secrets.token_hex(8), who=plain(who), why=plain(why), ts_ns=time.time_ns())
     try:
         replace_file(home / FILE, [msgspec.json.encode(made)])
-    except Fatal:  # a full disk has room for a name, and a name is enough; a folder in its place is one
+    except (Fatal, OSError):  # a full disk has room for a name, and a name is enough
         _touch(home / FILE)
     return pending(home) or made
 
