@@ -30,6 +30,8 @@ _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
 
 _PEM: Final = re.compile(r"(?s)-----BEGIN [A-Z ]+-----\s.{32,}\s-----END ")
 
+_HOST: Final = re.compile(r"(?i)(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::[0-9]+)?")
+
 SHAPES: Final = tuple(
     re.compile(pattern)
     for pattern in (
@@ -65,6 +67,13 @@ class Redactor:
         }
         used = {letter for form in (*self._short, *self._windows) for letter in form}
         self._mark = _mark(used)
+
+    def learn_address(self, url: str) -> None:
+        """A URL with secrets in it, wherever they stand (user, password, path, query): not its scheme, and not a host
+        or port, which are in other texts too."""
+        for part in re.split(r"[/?&=@#]+", url.partition("://")[2]):
+            if not _HOST.fullmatch(part):
+                self.learn(part)
 
     def clean(self, text: str) -> str:
         """The text with every secret replaced; the same text where there is none."""
@@ -161,4 +170,5 @@ def _base64(raw: bytes, lead: int) -> str:
 KNOWN: Final = Redactor()
 """What this process has read."""
 learn: Final = KNOWN.learn
+learn_address: Final = KNOWN.learn_address
 clean: Final = KNOWN.clean

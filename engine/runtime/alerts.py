@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, Self
 import msgspec
 
 from engine.contracts.errors import BadInput, Refused
-from engine.contracts.redaction import learn
+from engine.contracts.redaction import learn_address
 
 Level = Literal["INFO", "WARNING", "CRITICAL"]
 REPEATS_S: Final = (10.0, 30.0, 60.0)
@@ -288,7 +288,7 @@ def read_urls(file: Path | None) -> list[str]:
     if len(found) > MOST_URLS:
         raise BadInput(f"alerts.urls_file = {file} holds {len(found)} addresses, more than {MOST_URLS}")
     for number, url in found:
-        learn(url)
+        learn_address(url)
         try:
             sender_of(url)
         except BadInput as error:

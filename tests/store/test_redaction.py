@@ -81,6 +81,20 @@ def test_what_is_no_secret_is_said(said: str) -> None:
     assert knowing(HMAC, PASSPHRASE, PEM, "short").clean(said) == said
 
 
+@pytest.mark.parametrize(("url", "secret"), [
+    ("tgram://123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc/998877", "AAEhBOweik6ad9r_QXMENQjcrGbqCr4K"),
+    ("https://hooks.example.org/services/T0000/XXXXverylongtokenXXXX", "XXXXverylongtokenXXXX"),
+    ("mailtos://keel:pass-word-long@mail.example.org?to=a@example.org", "pass-word-long"),
+    ("json://127.0.0.1:8000/hook?token=0123456789abcdef", "0123456789abcdef"),
+])  # fmt: skip
+def test_of_an_address_its_secrets_are_hidden_and_its_host_is_not(url: str, secret: str) -> None:
+    known = Redactor()
+    known.learn_address(url)
+    assert secret not in known.clean(f"cannot reach {url}")
+    for host in ("hooks.example.org", "mail.example.org", "http://127.0.0.1:8000", "https://hooks.example.org"):
+        assert known.clean(f"cannot reach {host}") == f"cannot reach {host}"
+
+
 def test_two_secrets_that_overlap_leave_nothing_of_either() -> None:
     assert knowing("abcdefgh", "efghijkl").clean("<abcdefghijkl>") == "<[hidden]>"
 
