@@ -55,6 +55,14 @@ WIRE_LINES: Final = (
     Line("rss_mib_before", "memory before a steady 5,000 events/s (MiB)", ""),
     Line("rss_mib_after", "memory after it (MiB)", "the same"),
 )  # fmt: skip
+RESTART_LINES: Final = (
+    Line("events", "journalled events", ""),
+    Line("reading_s", "all of the journal read and verified (s)", ""),
+    Line("replaying_s", "read and replayed behind the newest snapshot (s)", ""),
+    Line("replaying_s_without_snapshot", "all of it replayed, without a snapshot (s)", ""),
+    Line("reconciling_s", "rules, account, sockets, orders, fills, positions: then it trades (s)", ""),
+    Line("restart_s", "recovered and reconciled, together (s)", "≤ 2"),
+)  # fmt: skip
 WIRE_SYMBOLS: Final = ("BTC/USDT", "ETH/USDT")
 WIRE_START_S: Final = 60.0
 WIRE_KEY: Final = "sandbox"
@@ -148,6 +156,43 @@ def wire(
         show(figures, WIRE_LINES)
 
 
+@app.command("restart")
+def restart(
+    events: Annotated[int, typer.Option(min=1_000, help="How long the journal is.")] = 1_000_000,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='Also write the figures as "restart" into this JSON.')
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a restart: an engine that trades against a sandbox is killed once its journal is long, and started again.
+
+    Example: trading-cli bench restart --events 1000000 --json
+    """
+    from engine import bootstrap
+    from engine.cli import supervise
+    from engine.research.bench import machine
+    from engine.research.restartbench import bench_restart
+    from engine.runtime.compiling import compile_engine
+    from engine.store.redis_server import connect_redis
+
+    compile_engine(lambda _text: None)
+    with tempfile.TemporaryDirectory() as folder, _wire_sandbox() as process:
+        line = supervise.first_line(process, "the sandbox", WIRE_START_S)
+        in_force, keys = _wire_settings(Path(folder), line["venues"]["binance_spot"])
+        with connect_redis(None, in_force.home) as live_redis:
+            figures = bench_restart(
+                lambda: bootstrap.live_plan(in_force, live_redis, lambda: keys), live_redis, in_force.home,
+                str(line["control"]), events, lambda share, what: say(f"{share:4.0%} {what}"),
+            )  # fmt: skip
+    figures |= {"machine": machine()}
+    if write is not None:
+        _write(write, {"restart": figures})
+    if as_json:
+        print_json(figures)
+    else:
+        show(figures, RESTART_LINES)
+
+
 @contextmanager
 def _wire_sandbox() -> Iterator[subprocess.Popen[str]]:
     """A sandbox that stands still but for the quotes it is asked for."""
@@ -213,7 +258,9 @@ def show(figures: dict[str, Any], lines: tuple[Line, ...] = LINES) -> None:
         table.add_row(line.what, written(ours), line.aim, written(theirs), ratio)
     console = Console()
     console.print(table)
-    if lines is LINES:
+    if lines is RESTART_LINES:
+        console.print(f"load {figures['load_1m']} on {figures['machine']['cores']} cores")
+    elif lines is LINES:
         console.print(f"data: {figures['data']}; peers: {figures['peers']}")
     else:
         load, cores = figures["load_1m"], figures["machine"]["cores"]

@@ -157,7 +157,7 @@ def read(directory: Path, first: int = 0) -> Reading:
 
     Raises DamagedJournal, also in mid-iteration, naming segment and offset.
     """
-    return Reading(directory)
+    return Reading(directory, first)
 
 
 def recover(directory: Path) -> Recovery:

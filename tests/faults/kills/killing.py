@@ -92,7 +92,7 @@ def kill(seeds: Sequence[int], folder: Path, workers: int = 2, say: Say = print,
         for k in range(workers):
             zygote = Zygote(_made(folder / f"worker{k}"))
             stack.callback(zygote.close)
-            spots, perps = _symbols(k)
+            spots, perps = symbols_of(k)
 
             def work(zygote: Zygote = zygote, spots: list[str] = spots, perps: list[str] = perps, k: int = k) -> None:
                 walk = Walk(floor, spots + perps, k, 0.25)
@@ -129,7 +129,7 @@ def _live_line(line: Line, fates: list[Fate], report: Report, say: Say) -> None:
 
 def wide_floor(folder: Path, workers: int, accounts: int) -> Floor:
     """A floor with symbols for each worker, that counts no requests: a start every second uses up any budget."""
-    symbols = [symbol for k in range(workers) for part in _symbols(k) for symbol in part]
+    symbols = [symbol for k in range(workers) for part in symbols_of(k) for symbol in part]
     kept = weights.MINUTE_WEIGHT, weights.TEN_SECOND_ORDERS
     kept_usdm = usdm_site.MINUTE_WEIGHT, usdm_site.TEN_SECOND_ORDERS, usdm_site.MINUTE_ORDERS
     weights.MINUTE_WEIGHT = weights.TEN_SECOND_ORDERS = MUCH  # type: ignore[misc]
@@ -141,7 +141,8 @@ def wide_floor(folder: Path, workers: int, accounts: int) -> Floor:
         usdm_site.MINUTE_WEIGHT, usdm_site.TEN_SECOND_ORDERS, usdm_site.MINUTE_ORDERS = kept_usdm  # type: ignore[misc]
 
 
-def _symbols(worker: int) -> tuple[list[str], list[str]]:
+def symbols_of(worker: int) -> tuple[list[str], list[str]]:
+    """Spot pairs and perpetuals whose market a worker moves."""
     first = worker * (SPOTS + PERPS) % len(BASES)
     bases = [BASES[(first + k) % len(BASES)] for k in range(SPOTS + PERPS)]
     return [f"{base}/USDT" for base in bases[:SPOTS]], [f"{base}/USDT:USDT" for base in bases[SPOTS:]]
