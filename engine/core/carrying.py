@@ -16,6 +16,7 @@ from engine.core import life, state
 from engine.core.strategies.table import STRATEGIES
 
 Array = np.ndarray[Any, Any]
+LOST_IDS: Final = 1_024
 _BY_INSTRUMENT: Final = ("books", "bars", "ring", "positions", "told", "plans", "forecasts")
 
 
@@ -37,15 +38,20 @@ def put_back(core: state.Core, parts: Mapping[str, Any]) -> None:
         _copy(name, saved, mine)
 
 
-def carry_over(old: state.Core, new: state.Core, now_ns: int) -> None:
-    """Let `new` (fresh) go on where `old` stands, at `now_ns`.
+def carry_over(old: state.Core, new: state.Core, now_ns: int, ended_in_order: bool = True) -> None:
+    """Let `new` (fresh) go on where `old` stands, at `now_ns`. Where it did not end in order, its last entries may be
+    lost (a full disk, no power): the next `LOST_IDS` client ids may be used up, and are left out.
 
     Raises Refused naming an instrument or venue that `new` lacks and in which something is open, owed or held.
     """
     rows = _rows(old, new)
     for name in ("head", "limits", "orders", "timers"):
         _copy(name, getattr(old.state, name), getattr(new.state, name))
-    new.state.head["instruments"] = len(new.instruments)
+    head = new.state.head[0]
+    head["instruments"] = len(new.instruments)
+    if not ended_in_order:
+        head["lost_from_id"] = int(head["next_client_id"])
+        head["lost_to_id"] = head["next_client_id"] = int(head["next_client_id"]) + LOST_IDS
     for name in (*_BY_INSTRUMENT, *(row.name for row in STRATEGIES)):
         source, target = getattr(old.state, name), getattr(new.state, name)
         for k, i in enumerate(rows):

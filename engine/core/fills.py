@@ -57,6 +57,12 @@ def _remember(told: Any, trade_id: int) -> None:
 
 
 @kernel
+def _is_lost(s: Any, client_id: int) -> bool:
+    """An order of ours of which nothing is known: its command left, and the disk (or the power) lost the entry."""
+    return s.head[0].lost_from_id <= client_id < s.head[0].lost_to_id
+
+
+@kernel
 def order_event(s: Any, event: Any, out: Any) -> None:
     """Apply one order event. An order we never sent is a violation, except for forced and adopted fills."""
     kind = event.kind
@@ -65,7 +71,8 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         return
     slot = find(s, event.client_id)
     if slot < 0:
-        violation(s, out, i64(event.instrument), reasons.UNKNOWN_CLIENT_ID, event.client_id, i64(kind), 0)
+        if not _is_lost(s, event.client_id):
+            violation(s, out, i64(event.instrument), reasons.UNKNOWN_CLIENT_ID, event.client_id, i64(kind), 0)
         return
     order = s.orders[slot]
     if order.instrument != event.instrument:
@@ -140,7 +147,10 @@ def _fill(s: Any, event: Any, out: Any) -> None:
         return
     slot = find(s, event.client_id)
     side = i64(event.side)
-    if event.qty_lots <= 0 or event.price_ticks <= 0 or (slot < 0 and (event.bits & (FORCED | ADOPTED)) == 0):
+    bits = i64(event.bits)
+    if slot < 0 and _is_lost(s, event.client_id):
+        bits |= ADOPTED
+    if event.qty_lots <= 0 or event.price_ticks <= 0 or (slot < 0 and (bits & (FORCED | ADOPTED)) == 0):
         violation(s, out, i, reasons.UNKNOWN_CLIENT_ID, event.client_id, event.price_ticks, event.qty_lots)
         return
     if slot >= 0 and (s.orders[slot].instrument != i or s.orders[slot].side != side):
@@ -166,13 +176,13 @@ def _fill(s: Any, event: Any, out: Any) -> None:
         if role == ROLE_ENTRY:
             patience.on_answer(s, out, order, event)
     else:
-        if was_flat and (event.bits & ADOPTED) != 0:
+        if was_flat and (bits & ADOPTED) != 0:
             trades.begin(s, i, 0, p.adopt_stop_ticks, 0)
         over = fold_fill(s, i, side, event, max(leverage, 1))
     if over > 0:
         violation(s, out, i, reasons.OVERFILL, event.client_id, event.price_ticks, over)
     if p.qty_lots == 0:
-        trades.close(s, out, i, role, i64(event.bits))
+        trades.close(s, out, i, role, bits)
     watch_equity(s, out)
     enforce_day(s)
 

@@ -32,6 +32,8 @@ HEAD: Final = np.dtype(
                 "day_end_ns",
                 "trading_state",
                 "next_client_id",
+                "lost_from_id",  # client ids that a run may have used whose last entries were lost: never given again
+                "lost_to_id",  # fills of such orders are adopted, what else is said of them is left out
                 "next_trade_no",
                 "next_timer_ns",
                 "next_timer_id",

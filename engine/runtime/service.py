@@ -235,7 +235,7 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
         plan.wallets_usd,
     )  # fmt: skip
     if plan.continues is not None:
-        carry_over(plan.continues.core, core, time.time_ns())
+        carry_over(plan.continues.core, core, time.time_ns(), bool(plan.continues.manifest.digest))
     manifest = _manifest(plan, core)
     run_dir = plan.home / "runs" / manifest.run_id
     try:
