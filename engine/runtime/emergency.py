@@ -78,7 +78,6 @@ class Emergency:
         self._seen: dict[str, VenueProgress] = {}
         self._done = ""  # id of the request that was carried out
         self._trouble = ""
-        self.progress: Progress | None = None
 
     async def run(self) -> None:
         """Until cancelled. Raises what breaks the core's turn."""
@@ -181,11 +180,12 @@ class Emergency:
             pause_s = min(2 * pause_s, most_s)
 
     async def _look(self, venue: Venue, since_ns: int) -> VenueProgress:
+        before = self._seen[venue.name]
         try:
             async with asyncio.timeout(ASK_S):
-                if self._seen[venue.name].unreachable:
+                if before.unreachable:
                     await venue.account.wallets()
-                return await look(venue, self._engine.core, since_ns)
+                return await look(venue, self._engine.core, since_ns, before)
         except TimeoutError:
             why = f"no answer within {ASK_S:g} s"
         except (KeelError, OSError) as error:
@@ -216,7 +216,6 @@ class Emergency:
         while True:
             self._news.clear()
             told = progress_of(request, list(self._seen.values()), time.monotonic() - began_s)
-            self.progress = told
             try:
                 await asyncio.to_thread(emergency_file.report, self._home, told)
             except Fatal as error:

@@ -79,14 +79,18 @@ class Books(NamedTuple):
         return tuple(_words(one, self.lots(i)) for i, one in self.instruments if self.lots(i))
 
 
-async def look(venue: Venue, core: Core, since_ns: int) -> VenueProgress:
-    """Ask the venue and judge. Raises KeelError where it cannot be asked; nothing is known then."""
+async def look(venue: Venue, core: Core, since_ns: int, before: VenueProgress | None = None) -> VenueProgress:
+    """Ask the venue and judge; `before` is what was seen last. Raises KeelError where it cannot be asked; nothing is
+    known then."""
     orders, positions, wallets = await asyncio.gather(
         venue.account.open_orders(), venue.account.positions(), venue.account.wallets()
     )
     answers, books = Answers(orders, positions, wallets), Books(core, venue.name)
     seen = judge(books, answers)
-    if seen.flat and seen.foreign and await venue.account.fills_since(since_ns - int(TRADES_BACK_S * 1e9)):
+    is_known = before is not None and before.flat and before.foreign == seen.foreign
+    if not seen.flat or not seen.foreign or is_known:
+        return seen
+    if await venue.account.fills_since(since_ns - int(TRADES_BACK_S * 1e9)):
         words = "fills nobody had heard of are being booked"
         return VenueProgress(venue=venue.name, flat=None, foreign=seen.foreign, words=words)
     return seen

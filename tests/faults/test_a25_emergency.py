@@ -15,7 +15,8 @@ import aiohttp
 import numpy as np
 import pytest
 from emergency_rig import Aid, Alarmed, alarmed, set_up, symbols
-from engine_rig import EAGER, Floor, spot
+from engine_rig import EAGER, Floor, spot, usdm
+from perp_rig import PERP, SPOT, by_hand, enter_perp, perp_books
 from playwright.async_api import async_playwright
 from venue_books import agree
 
@@ -235,6 +236,33 @@ async def test_a25_what_is_not_ours_is_told_and_left_alone(floor: Floor, tmp_pat
         assert any("LOOM/USDT" in one and "order" not in one for one in there.foreign)
         orders, coins = await at_venue(here)
         assert [one["clientOrderId"] for one in orders] == ["mine"] and coins["LOOM"] > DUST_USD
+
+
+async def test_a25_spot_and_perpetuals_are_proved_each_by_its_own_venue(tmp_path: Path) -> None:
+    floor = Floor(tmp_path / "floor", (SPOT, PERP), accounts=1)
+    venues = [(spot(floor, 0), [SPOT]), (usdm(floor, 0), [PERP])]
+    try:
+        async with alarmed(floor, tmp_path / "home", 0, venues=venues) as here:
+            running = here.running
+            await enter_perp(running)
+            await running.enter(SPOT)
+            await running.guarded(SPOT)
+            before = perp_books(floor, 0)
+            assert before.lots != 0 and before.algos
+            (here.home / "emergency").touch()
+            told = await here.flat()
+            assert [one.venue for one in told.venues] == ["sandbox", "futures"]
+            assert all(one.flat and not one.orders and not one.positions for one in told.venues)
+            books = perp_books(floor, 0)
+            assert (books.orders, books.algos, books.lots) == ([], [], 0)
+            await by_hand(floor, 0, "/fapi/v1/order", side="BUY", type="MARKET", quantity="0.05")
+            (here.home / "emergency").unlink()
+            (here.home / "emergency").mkdir()  # another request, in another form
+            told = await here.flat()
+            assert any("BTC/USDT:USDT" in one for one in told.venues[1].foreign), told
+            assert perp_books(floor, 0).lots == 50, "a person's own position is left alone"
+    finally:
+        floor.stop()
 
 
 async def test_a25_pressed_in_a_browser(floor: Floor, tmp_path: Path) -> None:
