@@ -1,0 +1,212 @@
+"""The invariant monitor on the journals of random sessions: silent on true ones, and every forgery is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as bounds
+from hypothesis import strategies as st
+from streams import SECOND_NS, Array, AuditedSession, Weather, instrument, perp, random_stream, settings
+
+from engine.contracts import records as r
+from engine.core.orders import ACTIVE, REDUCING
+from engine.core.state import Core, restore, snapshot
+from engine.runtime.invariants import Monitor
+
+MONEY = (
+    "deposits_e8", "gross_e8", "fees_e8", "funding_e8", "unrealised_e8", "cash_e8", "margin_e8", "reserved_e8",
+    "pending_risk_e8", "at_stops_e8", "exposure_e8", "min_free_e8", "day_start_e8", "day_limit_e8", "day_fees_e8",
+    "day_funding_e8", "peak_e8",
+)  # fmt: skip
+Change = Callable[[Array], Array]
+
+
+class Story:
+    """A session and its monitor; the session's journal is kept."""
+
+    def __init__(self, seed: int, hours: float = 12.0, doubts: int = 0) -> None:
+        self.instruments = [instrument("AAA", fee_in_base=True), perp("PPP"), instrument("BBB")]
+        weather = Weather(hours=hours, funding=0.0005, jump_chance=0.01, ticks=seed % 2 == 0)
+        self.blocks: list[Array] = []
+        stream = random_stream(seed, self.instruments, weather)
+        self.session = AuditedSession(stream, self._heard, doubts, **settings())
+        self.core: Core = self.session.core
+        self.opening = snapshot(self.core)
+        self.monitor: Monitor | None = self.watching()
+
+    def watching(self) -> Monitor:
+        return Monitor(self.core, self.instruments, lambda _violation: None, whole=False)
+
+    def _heard(self, block: Array) -> None:
+        self.blocks.append(block.copy())
+        if self.monitor is not None:
+            self.monitor.take(self.blocks[-1])
+
+    def play(self, step: int = 400) -> None:
+        until, done = 0, False
+        while not done:
+            until += step
+            done = self.session.run(until_seq=until)
+            if self.monitor is not None:
+                self.monitor.check(int(self.core.state.head[0].now_ns))
+
+    def told(self, change: Change) -> set[str]:
+        """Codes of what a monitor finds in the same journal, changed, against the same core."""
+        ending = snapshot(self.core)
+        restore(self.core, self.opening)
+        monitor = self.watching()
+        restore(self.core, ending)
+        monitor.take(change(r.joined(self.blocks)))
+        monitor.check(int(self.core.state.head[0].now_ns))
+        return {one.code for one in monitor.violations}
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    made = Story(7)
+    made.play()
+    assert made.monitor is not None and made.monitor.violations == []
+    return made
+
+
+@bounds(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10_000), doubts=st.sampled_from([0, 9]))
+def test_random_sessions_never_alarm(seed: int, doubts: int) -> None:
+    made = Story(seed, 8.0, doubts)
+    made.play()
+    assert made.monitor is not None and made.monitor.violations == []
+
+
+def test_the_whole_journal_at_once_is_as_true(story: Story) -> None:
+    assert story.told(lambda entries: entries) == set()
+
+
+@pytest.mark.parametrize("name", MONEY)
+def test_one_unit_in_the_heads_money_is_found(story: Story, name: str) -> None:
+    assert story.monitor is not None
+    for unit in (1, -1):
+        monitor = story.watching()
+        monitor.check(0)
+        assert monitor.violations == []
+        story.core.state.head[0][name] += unit
+        monitor.check(0)
+        story.core.state.head[0][name] -= unit
+        assert len(monitor.violations) > 0
+
+
+def _first(entries: Array, kind: int, **where: Any) -> int:
+    found = entries["record"]["kind"] == kind
+    for name, value in where.items():
+        found &= entries["record"][name] == value
+    return int(found.nonzero()[0][0])
+
+
+def _without(entries: Array, k: int) -> Array:
+    return r.joined([entries[:k], entries[k + 1 :]])
+
+
+def without_a_stops_ack(entries: Array) -> Array:
+    stop = entries["record"]["client_id"][_first(entries, r.PLACE, role=r.ROLE_STOP)]
+    return _without(entries, _first(entries, r.ORDER_ACK, client_id=stop))
+
+
+def with_a_fill_twice(entries: Array) -> Array:
+    k = _first(entries, r.FILL)
+    again = entries[k : k + 1].copy()
+    again["record"]["trade_id"] = 1 << 40
+    return r.joined([entries[: k + 1], again, entries[k + 1 :]])
+
+
+def with_a_smaller_fill(entries: Array) -> Array:
+    made = entries.copy()
+    made["record"]["qty_lots"][_first(entries, r.FILL)] -= 1
+    return made
+
+
+def with_an_order_twice(entries: Array) -> Array:
+    k = _first(entries, r.PLACE)
+    return r.joined([entries[: k + 1], entries[k : k + 1], entries[k + 1 :]])
+
+
+def with_a_strange_answer(entries: Array) -> Array:
+    made = entries.copy()
+    made["record"]["client_id"][_first(entries, r.ORDER_ACK)] = 1 << 40
+    return made
+
+
+def with_an_entry_while_reducing(entries: Array) -> Array:
+    k = _first(entries, r.PLACE, role=r.ROLE_ENTRY)
+    note = entries[k : k + 1].copy()
+    note["record"]["kind"], note["record"]["instrument"] = r.STATE, r.NO_INSTRUMENT
+    note["record"]["index"], note["record"]["value_e9"] = ACTIVE, REDUCING
+    return r.joined([entries[:k], note, entries[k:]])
+
+
+def with_a_far_stop(entries: Array) -> Array:
+    made = entries.copy()
+    made["record"]["trigger_ticks"][_first(entries, r.PLACE, role=r.ROLE_ENTRY)] = 1
+    return made
+
+
+def with_a_big_entry(entries: Array) -> Array:
+    made = entries.copy()
+    made["record"]["qty_lots"][_first(entries, r.PLACE, role=r.ROLE_ENTRY)] *= 50
+    return made
+
+
+def with_a_dead_order_alive(entries: Array) -> Array:
+    k = _first(entries, r.FILL)
+    reject = entries[k : k + 1].copy()
+    reject["record"]["kind"] = r.ORDER_REJECT
+    return r.joined([entries[: k + 1], reject, entries[k + 1 :]])
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (without_a_stops_ack, "UNPROTECTED"), (with_a_fill_twice, "OVERFILL"), (with_a_smaller_fill, "MONEY"),
+        (with_an_order_twice, "PLACED_TWICE"), (with_a_strange_answer, "UNKNOWN_ORDER"),
+        (with_an_entry_while_reducing, "ENTRY_NOT_ACTIVE"), (with_a_far_stop, "ENTRY_TRADE_LOSS"),
+        (with_a_big_entry, "ENTRY_CAP"), (with_a_dead_order_alive, "NOT_IN_LIFE_CYCLE"),
+    ],
+)  # fmt: skip
+def test_a_changed_journal_is_found(story: Story, change: Change, code: str) -> None:
+    assert code in story.told(change)
+
+
+def test_a_fill_told_again_changes_nothing(story: Story) -> None:
+    def again(entries: Array) -> Array:
+        k = _first(entries, r.FILL)
+        assert entries["record"]["trade_id"][k] != 0
+        return r.joined([entries[: k + 1], entries[k : k + 1], entries[k + 1 :]])
+
+    assert story.told(again) == set()
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "code"),
+    [("positions", "qty_lots", "POSITION"), ("positions", "dust_e8", "POSITION"), ("limits", "day_loss_e8", "LIMIT")],
+)
+def test_one_unit_elsewhere_is_found(story: Story, where: str, name: str, code: str) -> None:
+    monitor = story.watching()
+    row = getattr(story.core.state, where)[0]
+    row[name] += 1
+    monitor.check(0)
+    row[name] -= 1
+    assert code in {one.code for one in monitor.violations}
+
+
+def test_a_gap_in_the_journal_is_found() -> None:
+    made = Story(3, 1.0)
+    monitor = Monitor(made.core, made.instruments, lambda _violation: None)
+    quotes = np.zeros(3, r.ENTRY)
+    quotes["record"]["kind"], quotes["record"]["ts_ns"] = r.QUOTE, np.arange(3) * SECOND_NS
+    quotes["seq"] = (1, 2, 4)
+    monitor.take(quotes[:2])
+    assert monitor.violations == []
+    monitor.take(quotes[2:])
+    assert [one.code for one in monitor.violations] == ["RECORDS_MISSING"]
