@@ -17,7 +17,8 @@ from typing import Final
 from engine.contracts import records as r
 from engine.contracts.reasons import TAKE_PROFIT
 from engine.core import life
-from engine.runtime.shadow_books import Books, Order
+from engine.runtime.shadow_books import Books
+from engine.runtime.shadow_rows import Order
 
 DEADLINE_NS: Final = 2_000_000_000
 GRACE_NS: Final = 1_000_000_000
