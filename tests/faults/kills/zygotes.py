@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-WARM_S: Final = 300.0
-"""Loading compiled code takes a second; compiling it, where this build was never compiled, minutes."""
+WARM_S: Final = 900.0
+"""Loading compiled code takes a second; compiling it, where this build was never compiled, minutes on a busy machine."""
 
 
 class Silent(AssertionError):
