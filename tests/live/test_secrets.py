@@ -34,6 +34,7 @@ from test_engine_worlds import (  # noqa: E402
     write_home,
 )
 
+from engine.runtime.doors import TOKEN_FILE  # noqa: E402
 from engine.store.keys import KeyFile  # noqa: E402
 from engine.store.redis_server import LiveRedis, connect_redis, stop_redis  # noqa: E402
 from engine.store.running import read_running  # noqa: E402
@@ -97,7 +98,7 @@ def trades(floor: Floor, number: int) -> int:
 def trade(floor: Floor, number: int) -> None:
     """The market moves until the account traded once more."""
     before = trades(floor, number)
-    for _ in range(6):
+    for _ in range(20):
         bar(floor, 0.998)
         bar(floor, 1.002)
         if trades(floor, number) > before:
@@ -121,7 +122,7 @@ def test_an_engine_that_trades_is_refused_rekeyed_and_ended_tells_no_secret(floo
         try:
             terminal.until("type 'trade real money' to go on")
             terminal.type("trade real money")
-            terminal.until(r"live: (\S+-live)")
+            terminal.until(r"live: (\S+-live)", 150)
             running = read_running(home)
             assert running is not None
             told += process_of(running.pid) + process_of(terminal.process.pid)
@@ -139,14 +140,17 @@ def test_an_engine_that_trades_is_refused_rekeyed_and_ended_tells_no_secret(floo
             floor.tell("/revoke", {"key": new["key"]})  # and now nothing is accepted any more
             bar(floor, 0.996)
             bar(floor, 1.004)
-            terminal.until("the key is refused")
+            terminal.until("the key is refused", 150)
             told += everything_of(live)
             assert terminal.end() == 0
         finally:
             if terminal.process.poll() is None:
                 terminal.process.kill()
                 terminal.process.wait()
-    told += terminal.said.encode() + everything_in(home, home / "keys", home / "passphrase")
+    told += terminal.said.encode() + everything_in(
+        home, home / "keys", home / "passphrase", home / TOKEN_FILE
+    )
+    secrets["token of the doors"] = (home / TOKEN_FILE).read_text().strip()
     assert found_in(told, secrets) == []
     keys = KeyFile(home, SecretStr(PASSPHRASE), FAST)
     assert keys.get("mine").key.get_secret_value() == new["key"] and keys.proposed("mine") is None
