@@ -17,6 +17,7 @@ from engine.contracts.errors import BadInput, Fatal, Refused, Retryable
 
 if TYPE_CHECKING:
     from engine.cli.guard import Guard
+    from engine.cli.supervise import Child
     from engine.settings import Settings
 
 LIVE_WORDS: Final = "trade real money"
@@ -74,7 +75,7 @@ def run_in_foreground(settings: Settings, fresh: bool) -> None:
         stack.callback(projector.finish)
         say(f"{settings.mode}: {child.run}; look with `trading-cli status --watch`, end with Ctrl-C")
         try:
-            code = child.process.wait()
+            code = _wait(child, settings.home)
         except KeyboardInterrupt:
             code = supervise.end(child.process)
         if guard is not None and not _ended_in_order(settings.home, child.process.pid) and (dog := guard.leave()):
@@ -84,6 +85,23 @@ def run_in_foreground(settings: Settings, fresh: bool) -> None:
     if projector.written:
         say(f"PostgreSQL: {projector.written}")
     raise typer.Exit(code)
+
+
+def _wait(child: Child, home: Path) -> int:
+    """Until the engine ends; systemd, where it started us, is told of every fresh sign of life."""
+    from engine.runtime.systemd import Systemd
+    from engine.settings import environment
+    from engine.store.heartbeat import STALE_S, read_beat
+
+    systemd = Systemd(environment().get("NOTIFY_SOCKET"))
+    systemd.ready()
+    while True:
+        try:
+            return child.process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            beat = read_beat(home)
+            if beat is not None and beat.run == child.run and beat.age_s < STALE_S:
+                systemd.alive(f"{beat.run} {beat.state}")
 
 
 def _nothing() -> None:
