@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from emergency_rig import Aid, Alarmed, alarmed, set_up, symbols
 from engine_rig import EAGER, Floor, spot, usdm
-from perp_rig import PERP, SPOT, by_hand, enter_perp, perp_books
+from perp_rig import PERP, SPOT, enter_perp, fault, perp_books
 from playwright.async_api import async_playwright
 from venue_books import agree
 
@@ -255,7 +255,7 @@ async def test_a25_spot_and_perpetuals_are_proved_each_by_its_own_venue(tmp_path
             assert all(one.flat and not one.orders and not one.positions for one in told.venues)
             books = perp_books(floor, 0)
             assert (books.orders, books.algos, books.lots) == ([], [], 0)
-            await by_hand(floor, 0, "/fapi/v1/order", side="BUY", type="MARKET", quantity="0.05")
+            await fault(floor, "A11", account=0, lots=50)
             (here.home / "emergency").unlink()
             (here.home / "emergency").mkdir()  # another request, in another form
             told = await here.flat()
