@@ -44,18 +44,25 @@ async def open_stand_ins(
     settings: Settings, client: Redis, open_keys: Callable[[], KeyFile], ours: Ours
 ) -> Sequence[Venue]:
     """The venues of `ours` under stand-in ids, for `runtime.flatten`; nothing connects yet. `client` shares the rate
-    limits. The key file is read now: a rotated key counts at once. Raises BadInput where a venue or key is missing."""
+    limits. The key file is read now: a rotated key counts at once. A venue whose table or key is missing keeps nothing
+    from the others: it is one that cannot be asked. Raises BadInput, Refused where the key file cannot be opened."""
     from engine import bootstrap
     from engine.venues.binance.client_ids import ClientIds
     from engine.venues.limiter import RateLimiter
+    from engine.venues.unavailable import unavailable
 
     keys = await asyncio.to_thread(lambda: open_keys().read())
     ids = ClientIds(ours.order_prefix).stand_in()
     venues = []
     for name in dict.fromkeys(one.venue for one in ours.instruments):
-        if name not in settings.venues:
-            raise BadInput(f"[venues.{name}] is not in keel.toml any more, but {ours.run} traded there: put it back")
-        plan = settings.venues[name]
+        plan = settings.venues.get(name)
+        if plan is None:
+            why = f"[venues.{name}] is not in keel.toml any more, but {ours.run} traded there: put it back"
+            venues.append(unavailable(name, why))
+            continue
         limiter = RateLimiter(client, bootstrap.counted_by(plan), plan.key or "")
-        venues.append(bootstrap.open_venue(plan, key_of(settings, plan, keys), limiter, ids))
+        try:
+            venues.append(bootstrap.open_venue(plan, key_of(settings, plan, keys), limiter, ids))
+        except BadInput as error:
+            venues.append(unavailable(name, str(error)))
     return venues

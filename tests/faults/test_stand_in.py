@@ -8,11 +8,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from engine_rig import Floor, Trading, trading, usdm
 from stand_in_rig import Work, held, open_there, order_by_hand, stand_in_venue, trades
 
 from engine.contracts import records as r
+from engine.runtime.ours import read_ours
+from engine.venues.unavailable import unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 PERP = "BTC/USDT:USDT"
@@ -122,6 +125,24 @@ async def test_a_venue_that_does_not_answer_is_never_flat(floor: Floor, tmp_path
         assert work.told[-1][0].told.flat is False and "check key" in work.told[-1][0].told.unreachable
         floor.exchange.accounts.numbered(6).is_revoked = False
         assert (await task).told.flat
+
+
+async def test_a_venue_that_cannot_be_opened_keeps_nothing_from_the_others(floor: Floor, tmp_path: Path) -> None:
+    async with trading(floor, tmp_path, 7) as running:
+        coins = await left_alone(running)
+        ours = read_ours(running.service.run_dir)
+        lost = msgspec.structs.replace(ours.instruments[0], venue="gone")
+        both = msgspec.structs.replace(ours, instruments=(*ours.instruments, lost))
+        venues = (unavailable("gone", "no key"), stand_in_venue(floor, 7))
+        work = Work(running, "flatten_all", *venues, ours=both)
+        task = asyncio.create_task(work.flatten.run())
+        while not (work.told and work.told[-1][1].is_done and work.told[-1][0].told.unreachable):
+            assert not task.done()
+            await asyncio.sleep(0.05)
+        assert await held(running) < coins / 100 and not work.flatten.is_done
+        assert work.told[-1][0].told.flat is False and "no key" in work.told[-1][0].told.unreachable
+        task.cancel()
+        await asyncio.wait([task])
 
 
 # --- perpetuals -----------------------------------------------------------------------------------------

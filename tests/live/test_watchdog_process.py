@@ -106,7 +106,7 @@ def test_a_hung_engine_is_closed_for_and_learns_of_it_when_it_wakes_up(floor: Fl
         terminal = Terminal([sys.executable, "-m", "engine.cli.main", "up"], env)
         try:
             run = begin(terminal, floor, books)
-            terminal.until("watchdog: acts at sandbox with the key of the venue")
+            terminal.until("watchdog: acts at sandbox with the venue's key, mine")
             until(lambda: command(config, "watchdog", "--check").returncode == 0, "the watchdog is healthy")
             bought = books.coins()
             engine = read_running(home)
