@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 WORDS: Final = "begin afresh"
 
 
-def allow_fresh(settings: Settings, why: str, yes: bool) -> None:
+def allow_fresh(settings: Settings, why: str, yes: bool, is_noted: bool) -> None:
     """A start without the last run's state, confirmed by typing and audited: it lifts a halt, forgets the day's loss,
     and what is open at the venues is nobody's from then on. Where there is nothing to forget, nothing is asked.
+    `is_noted`: into the audit; else it is only asked.
 
     Raises Refused where it is not confirmed, BadInput without a reason, Retryable where the audit cannot be written.
     """
@@ -38,6 +39,8 @@ def allow_fresh(settings: Settings, why: str, yes: bool) -> None:
             raise Refused(f"not confirmed: run it in a terminal and type '{WORDS}', or add --yes")
         if typer.prompt(f"type '{WORDS}' to go on", default="", show_default=False, err=True) != WORDS:
             raise Refused("not confirmed: nothing was started")
+    if not is_noted:
+        return
     note = audit.Change(
         who=who(), what="run.afresh", why=reason, before={"run": last.name}, after=None, evidence=_state_of(last)
     )

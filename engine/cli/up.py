@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 LIVE_WORDS: Final = "trade real money"
 DOWN_S: Final = 30.0
 LOG: Final = "engine.log"
-AFRESH: Final = ("--fresh", "--yes", "--why", "confirmed before it was detached")
 
 
 def up(
@@ -48,11 +48,11 @@ def up(
     if not in_force.venues:
         raise BadInput("no venue is configured: add [venues.NAME] to keel.toml (see keel.example.toml), or try: demo")
     if fresh:
-        allow_fresh(in_force, why, yes)
+        allow_fresh(in_force, why, yes, is_noted=not detach)  # else whoever is started notes it
     if in_force.mode == "live":
         _allow_live(in_force)
     if detach:
-        _detach(in_force, fresh)
+        _detach(in_force, ("--fresh", "--yes", "--why", why) if fresh else ())
     else:
         run_in_foreground(in_force, fresh)
 
@@ -165,7 +165,7 @@ def _allow_live(settings: Settings) -> None:
         raise Refused(f"not confirmed: run it in a terminal and type '{LIVE_WORDS}'")
 
 
-def _detach(settings: Settings, fresh: bool) -> None:
+def _detach(settings: Settings, options: Sequence[str]) -> None:
     """Start `up` again in a session of its own; returns once the engine runs. Raises what its exit code says, with
     its last words. The log is only ever added to: whatever else writes there keeps its words."""
     from engine.cli.supervise import REACTIONS
@@ -178,7 +178,7 @@ def _detach(settings: Settings, fresh: bool) -> None:
     with log.open("ab") as out:
         begun = out.tell()
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli.main", "up", *(AFRESH if fresh else ())],
+            [sys.executable, "-m", "engine.cli.main", "up", *options],
             stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     while process.poll() is None:
