@@ -170,8 +170,10 @@ async def _twice(here: Alarmed, address: str, door: Door, who: str) -> None:
     again = await here.flat()
     assert here.running.trading_state == "HALTED" and again.flat
     assert int(here.running.core.state.head[0].next_client_id) == orders, "the second time nothing is sent"
-    titles = {alert.title: alert.level for alert in here.alerts.alerts}
-    assert titles == {"Emergency": "WARNING", "Emergency: FLAT": "WARNING"}
+    # a venue that cannot be asked for a moment (without Redis a process keeps to its share) is told as NOT FLAT first
+    async with asyncio.timeout(10.0):
+        while here.alerts.alerts[-1].title != "Emergency: FLAT":
+            await asyncio.sleep(0.01)
 
 
 async def test_a25_disconnected_it_is_not_flat_and_a_person_is_told_until_it_is(floor: Floor, tmp_path: Path) -> None:
