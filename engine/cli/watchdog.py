@@ -74,7 +74,7 @@ def _watch(settings: Settings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     write_running(settings.home, WATCHING, settings.mode, list(settings.venues), FILE)
     with ExitStack() as stack:
-        stack.callback(clear_running, settings.home, FILE)
+        stack.callback(lambda: clear_running(settings.home, FILE) if settings.home.is_dir() else None)
         words = stack.enter_context(Words())
         link = phone_link(settings.home, settings.doors)
         alerts = stack.enter_context(Alerts(read_urls(settings.alerts.urls_file), words.say, link))

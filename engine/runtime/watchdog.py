@@ -82,9 +82,13 @@ class Watchdog:
         self._beats, self._beat_s = 0, 0.0
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Until `stopped`; then everything is let go of, whatever is under way."""
+        """Until `stopped`, or until there is no such home any more; then everything is let go of, whatever is under
+        way."""
         try:
             while not stopped.is_set():
+                if not self._home.is_dir():
+                    self._say(f"{self._home} is gone: there is nothing to watch")
+                    return
                 await self._turn()
                 try:
                     async with asyncio.timeout(LOOK_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -245,6 +246,22 @@ async def test_an_emergency_that_the_engine_answers_is_left_to_it(floor: Floor, 
             await made.until(lambda: (told := emergency_file.progress(tmp_path)) and told.by == "watchdog")
             await made.until(lambda: (told := emergency_file.progress(tmp_path)) and told.flat)
             assert await held(running) < coins / 100, "the engine fell silent in the midst of it"
+
+
+async def test_a_home_that_is_gone_needs_no_watchdog(tmp_path: Path) -> None:
+    home, said = tmp_path / "home", list[str]()
+    home.mkdir()
+    dog = Watchdog(home, "live", WatchdogPlan(), None, lambda _ours: _nobody(), Heard(), said.append)
+    task = asyncio.create_task(dog.run(asyncio.Event()))
+    while read_beat(home, WATCHDOG) is None:
+        await asyncio.sleep(0.02)
+    shutil.rmtree(home)
+    await asyncio.wait_for(task, WAIT_S)
+    assert said[-1].endswith("is gone: there is nothing to watch")
+
+
+async def _nobody() -> list[Venue]:
+    return []
 
 
 async def test_a_run_that_cannot_be_recovered_is_known_by_its_fills(floor: Floor, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_a_hung_engine_is_closed_for_and_learns_of_it_when_it_wakes_up(floor: Fl
             terminal.until("watchdog: acts at sandbox with the venue's key, mine")
             until(lambda: command(config, "watchdog", "--check").returncode == 0, "the watchdog is healthy")
             bought = books.coins()
+            assert "half of the heartbeat" not in terminal.said
             engine = read_running(home)
             assert engine is not None
             os.kill(engine.pid, signal.SIGSTOP)
