@@ -146,7 +146,7 @@ def _command(word: str, command_id: str, why: str, more: dict[str, Any]) -> AnyC
 
     kinds = {
         one.__name__.lower(): one
-        for one in (control.Pause, control.Reduce, control.Resume, control.Emergency, control.Adopt, control.Set)
+        for one in (control.Pause, control.Reduce, control.Resume, control.Adopt, control.Set)
     }
     made: AnyCommand = kinds[word](id=command_id, who=who(), why=checked_why(why), ts_ns=time.time_ns(), **more)
     return made

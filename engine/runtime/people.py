@@ -1,4 +1,5 @@
-"""What people tell a running engine, as events: pause, reduce, resume, emergency, a limit, a parameter; and a new key.
+"""What people tell a running engine, as events: pause, reduce, resume, a limit, a parameter, an adoption, a key.
+An emergency comes by a file (`engine.runtime.emergency`).
 
 The core judges every value by the same bounds as the configuration; here they are only looked up by name, so that a
 person gets an answer that names the fault instead of a protocol violation in the journal.
@@ -26,7 +27,6 @@ from engine.store.control import (
     AnyCommand,
     CommandInbox,
     Delivery,
-    Emergency,
     Pause,
     Reduce,
     Rekey,
@@ -41,7 +41,6 @@ WORDS: Final[dict[type[Any], tuple[int, str]]] = {
     Pause: (reasons.OPERATOR_PAUSE, "paused: no entries until resumed; stops and exits go on"),
     Reduce: (reasons.OPERATOR_REDUCE, "reducing: exits only until resumed"),
     Resume: (reasons.OPERATOR_RESUME, "resumed: entries are allowed again"),
-    Emergency: (reasons.OPERATOR_EMERGENCY, "emergency: entries are being cancelled, positions closed, nothing opens"),
 }
 
 

@@ -50,10 +50,6 @@ class Resume(Command, frozen=True, tag="resume"):
     """Trade again; only a person says so."""
 
 
-class Emergency(Command, frozen=True, tag="emergency"):
-    """Cancel, flatten, verify flat, lock."""
-
-
 class Rekey(Command, frozen=True, tag="rekey"):
     """Take up the API key that was proposed under the name `key` in the key file; no key material comes this way."""
 
@@ -74,11 +70,11 @@ class Adopt(Command, frozen=True, tag="adopt"):
     stop: float
 
 
-AnyCommand = Adopt | Pause | Reduce | Resume | Emergency | Rekey | Set
+AnyCommand = Adopt | Pause | Reduce | Resume | Rekey | Set
 # How long after it was sent a command may still be carried out, by Redis' clock; None: always. What tightens never
 # gets too old; a `resume` of yesterday must not start today's trading.
 MAX_AGE_S: Final[Mapping[type[Command], int | None]] = {
-    Pause: None, Reduce: None, Emergency: None, Adopt: 60, Resume: 60, Rekey: 60, Set: 60,
+    Pause: None, Reduce: None, Adopt: 60, Resume: 60, Rekey: 60, Set: 60,
 }  # fmt: skip
 _DECODE: Final = msgspec.json.Decoder(AnyCommand).decode
 _ENCODE: Final = msgspec.json.Encoder().encode

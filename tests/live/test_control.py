@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from engine.contracts.errors import BadInput, Retryable
 from engine.store.control import (
     MAX_AGE_S,
+    Adopt,
     Answer,
     AnyCommand,
     CommandInbox,
-    Emergency,
     Pause,
     Reduce,
     Rekey,
@@ -56,7 +56,8 @@ async def received(inbox: CommandInbox) -> list[AnyCommand]:
 
 def test_every_kind_arrives_in_order_and_is_answered(live: LiveRedis) -> None:
     commands: list[AnyCommand] = [
-        Pause(id="a", **WHO), Reduce(id="b", **WHO), Resume(id="c", **WHO), Emergency(id="d", **WHO),
+        Pause(id="a", **WHO), Reduce(id="b", **WHO), Resume(id="c", **WHO),
+        Adopt(id="d", instrument="v:S", stop=1.5, **WHO),
         Set(id="e", key="limits.trade_loss_usd", value=5.0, **WHO), Rekey(id="f", key="main", **WHO),
     ]  # fmt: skip
 
@@ -101,12 +102,12 @@ def test_one_id_is_done_once_however_often_it_is_sent(live: LiveRedis) -> None:
     async def body(client: redis.asyncio.Redis) -> None:
         inbox = CommandInbox(client, "run-1")
         for _ in range(3):
-            send(live.blocking, "run-1", Emergency(id="x", **WHO))
+            send(live.blocking, "run-1", Reduce(id="x", **WHO))
         (delivery,) = await inbox.receive(0)
-        send(live.blocking, "run-1", Emergency(id="x", **WHO))
+        send(live.blocking, "run-1", Reduce(id="x", **WHO))
         assert await received(inbox) == []
         await inbox.acknowledge(delivery, True, "flat")
-        send(live.blocking, "run-1", Emergency(id="x", **WHO))
+        send(live.blocking, "run-1", Reduce(id="x", **WHO))
         assert await received(inbox) == [] and await received(CommandInbox(client, "run-1")) == []
 
     play(live, body)
@@ -159,13 +160,13 @@ def test_rubbish_never_disturbs(live: LiveRedis, entries: list[dict[str, bytes]]
 
 def test_a_resume_that_lay_around_is_refused_and_an_emergency_is_not(live: LiveRedis) -> None:
     seconds, _ = live.blocking.time()
-    commands = [Resume(id="r", **WHO), Emergency(id="e", **WHO), Set(id="s", key="k", value=1, **WHO)]
+    commands = [Resume(id="r", **WHO), Reduce(id="e", **WHO), Set(id="s", key="k", value=1, **WHO)]
     for k, command in enumerate(commands):
         old = f"{(seconds - 3600) * 1000 + k}-0"
         live.blocking.xadd(STREAM, {"command": msgspec.json.encode(command)}, id=old)
 
     async def body(client: redis.asyncio.Redis) -> None:
-        assert await received(CommandInbox(client, "run-1")) == [Emergency(id="e", **WHO)]
+        assert await received(CommandInbox(client, "run-1")) == [Reduce(id="e", **WHO)]
 
     play(live, body)
     answer = await_answer(live.blocking, "run-1", "r", 0.01)
@@ -204,7 +205,7 @@ def test_a_waiting_inbox_wakes_at_once(live: LiveRedis) -> None:
         await client.ping()
         loop = asyncio.get_running_loop()
         started = loop.time()
-        send(live.blocking, "run-1", Emergency(id=new_id(), **WHO))
+        send(live.blocking, "run-1", Reduce(id=new_id(), **WHO))
         assert len(await waiting) == 1 and loop.time() - started < 0.5
 
     play(live, body)
