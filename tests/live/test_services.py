@@ -40,7 +40,7 @@ def test_the_units_are_watched_and_start_what_there_is(name: str) -> None:
     service = unit["Service"]
     assert service["Type"] == "notify" and int(service["WatchdogSec"]) <= 30
     command = {"keel-engine": "up", "keel-watchdog": "watchdog"}[name]
-    assert service["ExecStart"] == f"/opt/keel/.venv/bin/trading-cli {command}"
+    assert service["ExecStart"] == f"/srv/keel/.venv/bin/trading-cli {command}"
     assert service["UMask"] == "0077" and service["NoNewPrivileges"] == "yes" and "User" in service
     assert "BindsTo" not in unit["Unit"] and "PartOf" not in unit["Unit"], "the watchdog outlives the engine"
 
