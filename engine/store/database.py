@@ -11,6 +11,8 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
@@ -88,7 +90,21 @@ def _migrate(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
+    _refuse_newer(connection, config)
     command.upgrade(config, "head")
+
+
+def _refuse_newer(connection: Connection, config: Config) -> None:
+    """Raises Fatal for tables that a newer version of Keel made: this one does not know what its rows mean there."""
+    script = ScriptDirectory.from_config(config)
+    known = {one.revision for one in script.walk_revisions()}
+    newer = sorted(set(MigrationContext.configure(connection).get_current_heads()) - known)
+    if newer:
+        raise Fatal(
+            f"this database has the schema {', '.join(newer)}, made by a newer version of Keel; this one knows up to "
+            f"{script.get_current_head()}: start the newer version again, or give this one a database of its own "
+            "(DATABASE_URL). Trading does not need it: the journal is complete"
+        )
 
 
 def _parse(url: str) -> URL:
