@@ -44,6 +44,8 @@ class Books:
     seen: list[dict[int, None]]
     next_client_id: int
     repeated: int
+    lost: range = range(0)
+    """Client ids that an earlier run may have used whose entries the disk lost: their fills are adopted."""
     touched: set[int] = field(default_factory=set)
 
     # --- sums -------------------------------------------------------------------------------------
@@ -112,6 +114,8 @@ class Books:
 
     def _known(self, row: Row) -> Order | None:
         order = self.orders.get(row.w0)
+        if order is None and row.w0 in self.lost:
+            return None
         if order is None:
             self.tell("UNKNOWN_ORDER", row.instrument, row.w0, f"record kind {row.kind} for unknown order {row.w0}")
         elif order.instrument != row.instrument:
@@ -150,7 +154,7 @@ class Books:
             self.repeated += 1
             return
         order = self.orders.get(row.w0) if row.w0 > 0 else None
-        is_ours = order is not None or row.bits & (r.FORCED | r.ADOPTED) != 0
+        is_ours = order is not None or row.bits & (r.FORCED | r.ADOPTED) != 0 or row.w0 in self.lost
         if lots <= 0 or row.w1 <= 0 or not is_ours:
             self.tell("UNKNOWN_ORDER", i, row.w0, f"a fill of {lots} lots for unknown order {row.w0}")
             return
@@ -328,4 +332,5 @@ def opened(core: Core, instruments: Sequence[Instrument], tell: Tell) -> Books:
         seen=[{int(one): None for one in told["ids"] if one != 0} for told in s.told],
         next_client_id=int(head["next_client_id"]),
         repeated=int(head["repeated"]),
+        lost=range(int(head["lost_from_id"]), int(head["lost_to_id"])),
     )
