@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
+import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +19,12 @@ from hooks import Trap, hurry, install
 from engine.core import life as states
 from engine.core.limits import Limits
 from engine.core.orders import TRADING_STATES
+from engine.journal import segments
 from engine.journal.recovery import last_run, recover_run
+from engine.runtime import process
+from engine.runtime.process import serve
 from engine.runtime.service import LivePlan, Service, start
+from engine.store.redis_server import LiveRedis
 from engine.venues.binance.client_ids import ClientIds
 from engine.venues.binance.endpoints import given
 from engine.venues.binance.venue import open_binance
@@ -48,6 +55,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     venues: list[tuple[str, str, dict[str, Any], list[str]]]
     cash: float
     strategy: dict[str, float]
+    is_whole: bool = False
+    """The process as `trading-cli engine` runs it, at its own pace: live view, heartbeat, monitor, alerts."""
 
 
 def main(order: dict[str, Any]) -> None:
@@ -55,7 +64,8 @@ def main(order: dict[str, Any]) -> None:
     told = msgspec.convert(order, Order)
     errors = os.open(Path(told.home) / f"life-{told.fate.seed:06d}.err", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(errors, 2)
-    hurry()
+    if not told.is_whole:
+        hurry()
     trap = Trap(told.fate.hook, told.fate.count, is_armed=told.fate.hook in STARTUP)
     if told.fate.hook in STARTUP + RUNNING:
         install(trap)
@@ -86,21 +96,72 @@ async def _live(order: Order, trap: Trap) -> None:
         capital_usd=order.cash * len(venues), wallets_usd={venue.name: order.cash for venue, _ in venues},
         continues=before, order_prefix=order.prefix, timeframes_s=(1, 3, 9), warm_up_bars=0,
     )  # fmt: skip
-    words: list[str] = []
-    service = await start(plan, words.append)
-    _say(at="ready", run=service.manifest.run_id, events=before.events if before else 0,
-         snapshot=before.snapshot_seq if before else -1)  # fmt: skip
+    facts = {"events": before.events if before else 0, "snapshot": before.snapshot_seq if before else -1}
+    if order.is_whole:
+        await _serve(plan, order, said, facts)
+        return
+    service = await start(plan, lambda _text: None)
+    _say(at="ready", **facts)
+    await _listen(service, said, trap)
+    await service.stop()
+
+
+async def _serve(plan: LivePlan, order: Order, said: asyncio.Queue[bytes], facts: dict[str, int]) -> None:
+    """The whole process; what it tells people goes to stderr."""
+    begun = process.start
+
+    async def kept(*arguments: Any) -> Service:
+        service = await begun(*arguments)
+        talking.append(asyncio.create_task(_listen(service, said, Trap("", 0, False))))
+        talking[0].add_done_callback(lambda _done: stopped.set())
+        return service
+
+    talking: list[asyncio.Task[None]] = []
+    stopped = asyncio.Event()
+    process.start = kept
+    await serve(
+        plan, LiveRedis(order.redis, None), stopped, lambda text: print(f"{time.time():.3f} {text}", file=sys.stderr),
+        lambda _line: _say(at="ready", **facts),
+    )  # fmt: skip
+    await talking[0]
+
+
+async def _listen(service: Service, said: asyncio.Queue[bytes], trap: Trap) -> None:
+    """Do as the test says, until it says stop."""
     while True:
         word = msgspec.json.decode(await said.get())
         if word.get("say") == "books":
             _say(at="books", books=books(service))
+        elif word.get("say") == "status":
+            _say(at="status", status=status(service))
         elif word.get("say") == "arm":
             trap.is_armed = True
+        elif word.get("say") == "disk full":
+            _fill_disk(service)
         elif word.get("say") == "stop":
-            await service.stop()
             return
         if service.engine.broken.done():
             raise RuntimeError("the engine is broken") from service.engine.broken.exception()
+
+
+def _fill_disk(service: Service) -> None:
+    """The kernel gives no file more room than the journal's segment has now."""
+    segment = max((service.run_dir / segments.FOLDER).glob("*.keel"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size + 100, resource.RLIM_INFINITY))
+
+
+def status(service: Service) -> dict[str, Any]:
+    """How the process is."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    head, latency = service.core.state.head[0], service.engine.latency.percentile_us(50, 99)
+    return {
+        "tasks": len(asyncio.all_tasks()), "files": len(os.listdir("/proc/self/fd")), "threads": int(lines["Threads"]),
+        "rss_kb": int(lines["VmRSS"].split()[0]), "events": int(head.seq), "fault": service.engine.journal_fault,
+        "state": TRADING_STATES[int(head.trading_state)],
+        "ready": {venue.name: venue.execution.is_ready for venue, _ in service.plan.venues},
+        "counts": dict(service.showing.counts), "latency_us": latency,
+        "told": [f"{n.venue} {n.kind}: {n.text}" for _, n in list(service.showing.notices)[-3:]],
+    }  # fmt: skip
 
 
 def books(service: Service) -> dict[str, Any]:

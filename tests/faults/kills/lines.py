@@ -125,8 +125,12 @@ class Line:
 
     def _must_be_killed(self, fate: Fate, found: dict[str, Any] | None) -> None:
         if found is None or found["at"] != "dead" or found["signal"] != 9:
-            said = self.home / f"life-{fate.seed:06d}.err"
-            raise Broken(f"it ended by itself: {found}\n{said.read_text()[-3000:] if said.exists() else ''}")
+            raise Broken(f"it ended by itself: {found}\n{self.words(fate)}")
+
+    def words(self, fate: Fate) -> str:
+        """The last a life said to people."""
+        said = self.home / f"life-{fate.seed:06d}.err"
+        return said.read_text()[-4000:] if said.exists() else ""
 
     def _while_dead(self, fate: Fate) -> None:
         if fate.while_dead == "a move":
@@ -217,6 +221,10 @@ class Line:
         found = self._zygote.next(START_S)
         if found is None or found["at"] != "dead" or found["code"] != 0:
             raise Broken(f"the last life does not end in order: {found}")
+        return self.judge()
+
+    def judge(self) -> dict[str, int]:
+        """All journals against all books; counts of what was looked at. Raises Broken."""
         return Ledger(self).judge()
 
     def journals(self) -> tuple[list[Any], list[str]]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 WARM_S: Final = 900.0
-"""Loading compiled code takes a second; compiling it, where this build was never compiled, minutes on a busy machine."""
+"""Loading compiled code takes a second; compiling it, where this build never was, minutes on a busy machine."""
 
 
 class Silent(AssertionError):
