@@ -3,9 +3,13 @@
 Rules
 -----
 * It is told nothing by strategies and calls nothing of the core's arithmetic: see `engine.runtime.shadow_books`.
-* It runs between turns of the loop: `inbox` takes every flushed block, `look` books them all and compares. What it
+* It runs between turns of the loop: `hear` takes every flushed block, `look` books them all and compares. What it
   then finds in the core's memory is what the records must bear out, exactly.
-* A violation is told once, through `halt`. Nothing is put right: a person looks.
+* A violation is told once, through `halt`, when the look is over. Nothing is put right: a person looks. Trading
+  resumed by a person begins the books anew, and what is still wrong is told again.
+* Where nobody looked for so long that `ROOM_BYTES` wait, they are dropped, the books begin anew from the core's memory,
+  and that is said through `say`.
+* While the loop itself stood still (no look for `STALL_NS`) nobody could have protected anything: no clock counts that.
 * `run` is a part for `Service.keep`: a defect of the monitor is a violation too (MONITOR_FAILED), and it begins again
   from the core's memory.
 
@@ -37,6 +41,9 @@ from engine.runtime.shadow_rows import Row
 
 EVERY_S: Final = 0.25
 TOLD: Final = 1_000
+STALL_NS: Final = 1_000_000_000
+ROOM_BYTES: Final = 32 * 1024 * 1024
+"""Of blocks that nobody looked at: 466,000 records."""
 _ROW: Final = struct.Struct("<qqHBBHHHHbBHqqqqq")
 _ANSWERS: Final = (
     r.ORDER_ACK, r.ORDER_REJECT, r.CANCEL_ACK, r.CANCEL_REJECT, r.ORDER_EXPIRED, r.ORDER_UNKNOWN, r.ORDER_TRIGGERED,
@@ -65,14 +72,19 @@ class Monitor:
         instruments: Sequence[Instrument],
         halt: Callable[[Violation], None],
         whole: bool = True,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         """`instruments` as the core was made with. `halt` takes each distinct violation once. `whole`: the journal has
-        every event, as a live one has; a backtest's leaves the market out."""
-        self._whole = whole
+        every event, as a live one has; a backtest's leaves the market out. `say` takes what is no violation."""
+        self._whole, self._say = whole, say
         self._core, self._instruments, self._halt = core, tuple(instruments), halt
         self._told: set[tuple[str, int, object]] = set()
+        self._due: list[Violation] = []
         self.violations: list[Violation] = []
         self.inbox: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self.is_behind = False
+        self._looked_ns = 0
         self._open()
 
     def _open(self) -> None:
@@ -86,32 +98,68 @@ class Monitor:
         self._guard = Guard(self.books)
         is_flat = all(one.lots == 0 for one in self.books.held)
         self._peak = numbers["peak_e8"] if is_flat else None  # prices move it while something is open
-        self._group, self._has_entry, self._may_lift = self.seq, False, False
+        self._group, self._has_entry, self._may_lift, self._is_resumed = self.seq, False, False, False
         self._memory = (-1, b"")
         self.is_failed = False
 
     # --- as a part of the service -----------------------------------------------------------------
 
+    def hear(self, block: bytes) -> None:
+        """A flushed block of ENTRYs. Costs an append."""
+        if self.is_behind:
+            return
+        self.inbox.append(block)
+        self._waiting_bytes += len(block)
+        if self._waiting_bytes > ROOM_BYTES:
+            self.is_behind = True
+            self.inbox.clear()
+
     async def run(self, clock_ns: Callable[[], int]) -> None:
         """Look four times a second until cancelled. Whatever it fails with is a violation, and raised to the caller."""
         if self.is_failed:
-            self.inbox.clear()
-            self._open()
+            self._begin_anew()
         while True:
             try:
                 self.look(clock_ns())
             except Exception as error:
                 self.is_failed = True
                 self._tell("MONITOR_FAILED", NO_INSTRUMENT, type(error), f"the invariant monitor failed: {error!r}")
+                self._hand_on()
                 raise
             await asyncio.sleep(EVERY_S)
 
     def look(self, now_ns: int) -> None:
-        """Book everything in `inbox`, then check. Call it between the engine's turns."""
-        if self.inbox:
-            blocks = b"".join([self.inbox.popleft() for _ in range(len(self.inbox))])
+        """Book everything heard, then check. Call it between the engine's turns."""
+        stood_ns = now_ns - self._looked_ns
+        if self._looked_ns and stood_ns > STALL_NS:
+            self._guard.postpone(stood_ns)
+        self._looked_ns = now_ns
+        if self.is_behind:
+            self._begin_anew()
+            self._say("the invariant monitor fell behind; unchecked records are dropped, the core's memory is believed")
+        elif self.inbox:
+            blocks = b"".join(self.inbox)
+            self.inbox.clear()
+            self._waiting_bytes = 0
             self.take(np.frombuffer(blocks, ENTRY))
         self.check(now_ns)
+        is_resumed = self._is_resumed
+        self._is_resumed = False
+        self._hand_on()
+        if is_resumed and self._told:
+            self._told.clear()
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.inbox.clear()
+        self._waiting_bytes, self.is_behind = 0, False
+        self._open()
+
+    def _hand_on(self) -> None:
+        """Tell what was found. Halting is an event: it must not come in the middle of a comparison."""
+        due, self._due = self._due, []
+        for one in due:
+            self._halt(one)
 
     # --- records ----------------------------------------------------------------------------------
 
@@ -163,7 +211,7 @@ class Monitor:
         """The event and everything it led to are booked."""
         if self._has_entry:
             judge_day(self.books, self.day, self._group)
-        for i in self.books.touched:
+        for i in self.books.touched | self._guard.waiting:
             self._protection(i, self.now_ns)
             if self.books.held[i].lots != 0:
                 self._peak = None
@@ -204,7 +252,8 @@ class Monitor:
 
     def _operator(self, row: Row) -> None:
         if row.reason == reasons.OPERATOR_RESUME:
-            self._may_lift, self._peak = True, None
+            self._may_lift = self._is_resumed = True
+            self._peak = None
 
     def _state_note(self, row: Row) -> None:
         before, after = row.w0, row.w1
@@ -266,7 +315,7 @@ class Monitor:
         name = self._instruments[instrument].symbol + ": " if instrument < len(self._instruments) else ""
         violation = Violation(code, instrument, name + text)
         self.violations.append(violation)
-        self._halt(violation)
+        self._due.append(violation)
 
 
 _TAKERS: Final[dict[int, Callable[[Monitor, Row], None]]] = {

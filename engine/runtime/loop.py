@@ -89,6 +89,7 @@ class LiveLoop:
             if isinstance(route, Rehearsing) and route not in routes[:instrument]
         ]
         self.journalled: deque[bytes] = deque(maxlen=SEEN_BLOCKS)  # ENTRYs, for those who show them
+        self.taps: list[Callable[[bytes], None]] = []  # who must hear every block, in the turn: they only keep it
 
     def now_ns(self) -> int:
         """The engine's clock: wall ns UTC."""
@@ -166,7 +167,10 @@ class LiveLoop:
                 self._journal.append(entries)
             except (Fatal, OSError) as error:
                 self._journal_failed(f"the journal cannot be written: {error}")
-        self.journalled.append(entries.tobytes())
+        block = entries.tobytes()
+        self.journalled.append(block)
+        for tap in self.taps:
+            tap(block)
         self._live.clear()
         self._is_unsynced = True
         if self._sync_timer is None and not self._syncing:

@@ -25,20 +25,23 @@ from typing import Any, Final, Literal
 import msgspec
 import numpy as np
 
+from engine.contracts import reasons
 from engine.contracts.errors import Fatal, KeelError, Refused, Retryable
 from engine.contracts.instruments import Instrument
-from engine.contracts.records import FEED_STATUS, NO_INSTRUMENT, RECORD
+from engine.contracts.records import FEED_STATUS, NO_INSTRUMENT, OPERATOR, RECORD
 from engine.contracts.runs import Manifest
 from engine.core import life, state
 from engine.core.carrying import carry_over
 from engine.core.compile import source_digest
 from engine.core.limits import Limits
+from engine.core.orders import HALTED
 from engine.core.strategies import table
 from engine.journal import manifest as manifests
 from engine.journal import recovery
 from engine.journal.recovery import Recovered
 from engine.journal.segments import JournalWriter
 from engine.runtime.going_on import going_on
+from engine.runtime.invariants import Monitor, Violation
 from engine.runtime.lanes import MARKET_ROOM
 from engine.runtime.loop import LiveLoop
 from engine.runtime.reconcile import Reconciler
@@ -93,6 +96,8 @@ class Service:
         by_name = {venue.name: venue for venue, _ in plan.venues}
         self._routes: list[Execution] = [by_name[one.venue].execution for one in core.instruments]
         self.engine = LiveLoop(core, self._journal, self._routes, self.notice, room=plan.market_queue)
+        self.monitor = Monitor(core, core.instruments, self._halt, say=self._say)
+        self.engine.taps.append(self.monitor.hear)
         self._tasks: list[asyncio.Task[None]] = []
         self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self.notice)
         self.showing.reconciler = self.reconciler
@@ -110,6 +115,7 @@ class Service:
                 self._routes[i].know(i, told["ids"][told["ids"] != 0].tolist())
         for venue, _ in self.plan.venues:
             self.keep(venue.name, "orders", partial(venue.execution.run, self.core.instruments, self.engine.lanes))
+        self.keep("engine", "invariants", partial(self.monitor.run, self.engine.now_ns))
         await self.reconciler.settle(before_ns)
         if self.plan.warm_up_bars:
             await self._warm_up()
@@ -146,6 +152,19 @@ class Service:
         self.showing.notice(notice)
         if notice.kind == "connected":
             self.engine.in_flight.recheck(self._working_orders(notice.venue))
+
+    def _say(self, text: str) -> None:
+        self.notice(Notice("engine", "lost", text))
+
+    def _halt(self, found: Violation) -> None:
+        """What the records do not bear out: no entries until a person looked; exits and stops go on."""
+        if self.core.state.head[0].trading_state != HALTED and not self.engine.broken.done():
+            event = np.zeros(1, RECORD)
+            event["kind"], event["instrument"], event["reason"] = OPERATOR, NO_INSTRUMENT, reasons.OPERATOR_HALT
+            event["ts_ns"] = self.engine.now_ns()
+            self.engine.inject(event)
+        where = None if found.instrument == NO_INSTRUMENT else found.instrument
+        self.notice(Notice("engine", "invariant", f"{found.code}: {found.text}", where))
 
     def _working_orders(self, venue: str) -> list[tuple[int, int]]:
         """(instrument, client id) of what a venue works on, as the core sees it."""

@@ -33,10 +33,21 @@ class Guard:
         self._books = books
         self._since = [0] * len(books.held)
         self._lots = [0] * len(books.held)
+        self.waiting: set[int] = set()  # whose clock runs
+
+    def postpone(self, by_ns: int) -> None:
+        """Nothing ran for so long: no clock counts that time."""
+        for i in self.waiting:
+            self._since[i] += by_ns
 
     def look(self, i: int, now_ns: int, mark_ticks: int = 0) -> str:
         """What is wrong with the protection of position `i` at `now_ns`, empty where nothing is. `mark_ticks`: the
         price now, where known."""
+        wrong = self._look(i, now_ns, mark_ticks)
+        (self.waiting.add if self._since[i] else self.waiting.discard)(i)
+        return wrong
+
+    def _look(self, i: int, now_ns: int, mark_ticks: int) -> str:
         lots = abs(self._books.held[i].lots)
         if lots == 0 or self._is_leaving(i, now_ns) or self._is_dust(i, mark_ticks):
             self._since[i] = 0

@@ -15,6 +15,7 @@ from engine.venues.port import Notice
 # (venue or "", kind) -> how urgent, and its title; what is not listed is for the log and the live view
 NOTICES: Final[dict[tuple[str, str], tuple[Level, str]]] = {
     ("journal", "refused"): ("CRITICAL", "Journal cannot be written: no entries"),
+    ("engine", "invariant"): ("CRITICAL", "An invariant does not hold: halted"),
     ("", "refused"): ("WARNING", "Refused by a venue"),
     ("", "foreign"): ("WARNING", "Not ours"),
     ("", "wallet"): ("INFO", "Money moved"),

@@ -37,6 +37,7 @@ NoticeKind = Literal[
     "emulated",  # something the venue does not have is done by us (stops, replacement)
     "clock",  # the venue's clock and ours disagree
     "emergency",  # an emergency was asked for, where it stands
+    "invariant",  # the engine's own books do not bear it out: it is halted
 ]
 
 

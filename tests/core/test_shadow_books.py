@@ -73,10 +73,19 @@ def story() -> Story:
     return made
 
 
-@bounds(max_examples=8, deadline=None)
+@bounds(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), doubts=st.sampled_from([0, 9]))
 def test_random_sessions_never_alarm(seed: int, doubts: int) -> None:
-    made = Story(seed, 8.0, doubts)
+    made = Story(seed, 12.0, doubts)
+    made.play()
+    assert made.monitor is not None and made.monitor.violations == []
+
+
+@pytest.mark.soak
+@bounds(max_examples=600, deadline=None)
+@given(seed=st.integers(0, 1_000_000), doubts=st.sampled_from([0, 3, 9]))
+def test_many_long_random_sessions_never_alarm(seed: int, doubts: int) -> None:
+    made = Story(seed, 60.0, doubts)
     made.play()
     assert made.monitor is not None and made.monitor.violations == []
 
