@@ -74,13 +74,15 @@ async def set_leverage(floor: Floor, account: int, leverage: int) -> None:
 
 async def by_hand(floor: Floor, account: int, path: str, method: str = "POST", **params: Any) -> Any:
     """A signed request of the customer's own to the futures venue."""
-    spot_rest, floor.rest = floor.rest, floor.line["venues"]["binance_usdm"]["rest"]
+    before = floor.venue, floor.rest
+    floor.venue = floor.line["venues"]["binance_usdm"]
+    floor.rest = floor.venue["rest"]
     try:
         status, found, _ = await asyncio.to_thread(
             floor.call, method, path, account=account, symbol="BTCUSDT", **params
         )
     finally:
-        floor.rest = spot_rest
+        floor.venue, floor.rest = before
     assert status == 200, found
     return found
 
