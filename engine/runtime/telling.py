@@ -23,6 +23,7 @@ NOTICES: Final[dict[tuple[str, str], tuple[Level, str]]] = {
 }
 STATES: Final[dict[int, Level]] = {ACTIVE: "INFO", REDUCING: "WARNING", HALTED: "CRITICAL"}
 STATE_KEY: Final = "trading state"
+INVARIANT_KEY: Final = "engine invariant"
 
 
 class Telling:
@@ -51,6 +52,8 @@ class Telling:
             before, after = int(one["index"]), int(one["value_e9"])
             text = f"{TRADING_STATES[before]} -> {TRADING_STATES[after]}: {reason}"
             fix = "" if after == ACTIVE else '; trading-cli resume --why "..." lifts it, once you have looked'
+            if after == ACTIVE:
+                self._alerts.acknowledge(INVARIANT_KEY)
             self._put(STATES[after], f"{TRADING_STATES[after]}", text + fix, STATE_KEY)
 
     def _put(self, level: Level, title: str, text: str, key: str) -> None:

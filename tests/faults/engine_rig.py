@@ -170,6 +170,7 @@ class Trading:
     def __init__(self, floor: Floor, service: Service, account: int) -> None:
         self.floor, self.service, self.account = floor, service, account
         self.is_dead = False
+        self.may_break = False  # a test that breaks an invariant by itself says so
         self.waited_s = 0.0
         self.symbol = service.core.instruments[0].symbol
         self.core = service.core
@@ -394,5 +395,6 @@ async def trading(
         yield running
         if not running.is_dead:
             await running.settle()
+        assert running.may_break or not service.monitor.violations, service.monitor.violations
     finally:
         await running.stop()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from engine_rig import Floor, Trading, trading
+from engine_rig import Floor, trading
 
 from engine.contracts import reasons
+from engine.contracts import records as r
 from engine.contracts.records import NO_INSTRUMENT
+from engine.runtime import invariants
+from engine.runtime.alerts import Alerts
 from engine.runtime.invariants import Monitor, Violation
+from engine.runtime.telling import Telling
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -24,28 +26,9 @@ def floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
     running.stop()
 
 
-def watched(running: Trading) -> Monitor:
-    """A monitor that hears every block the engine flushes from now on, and halts it."""
-    engine = running.service.engine
-
-    def halt(_violation: Violation) -> None:
-        running.say(reasons.OPERATOR_HALT)
-
-    monitor = Monitor(running.core, running.core.instruments, halt)
-    heard = engine.journalled.append
-
-    def tap(block: Any) -> None:
-        monitor.inbox.append(block)
-        heard(block)
-
-    engine.journalled.append = tap  # type: ignore[method-assign]
-    return monitor
-
-
 async def test_a_round_trip_breaks_nothing(floor: Floor, tmp_path: Path) -> None:
     async with trading(floor, tmp_path, 1) as running:
-        monitor = watched(running)
-        part = asyncio.create_task(monitor.run(running.service.engine.now_ns))
+        monitor = running.service.monitor
         await running.enter()
         await running.guarded()
         await running.leave()
@@ -53,7 +36,6 @@ async def test_a_round_trip_breaks_nothing(floor: Floor, tmp_path: Path) -> None
         await running.guarded()
         await running.close()
         monitor.look(running.service.engine.now_ns())
-        part.cancel()
         assert monitor.violations == []
         assert monitor.seq == running.core.state.head[0]["seq"], "it heard everything"
 
@@ -62,10 +44,13 @@ async def test_a_monitor_that_begins_with_a_position_is_silent(floor: Floor, tmp
     async with trading(floor, tmp_path, 2) as running:
         await running.enter()
         await running.guarded()
-        monitor = watched(running)
+        told: list[Violation] = []
+        monitor = Monitor(running.core, running.core.instruments, told.append)
+        running.service.engine.taps.append(monitor.hear)
         await running.leave()
         monitor.look(running.service.engine.now_ns())
-        assert monitor.violations == []
+        assert monitor.seq == running.core.state.head[0]["seq"], "it heard everything"
+        assert told == monitor.violations == []
         await running.close()
 
 
@@ -77,36 +62,76 @@ async def test_one_unit_of_corrupted_memory_halts_the_engine(
     floor: Floor, tmp_path: Path, number: int, where: str, name: str, code: str
 ) -> None:
     async with trading(floor, tmp_path, number) as running:
-        monitor = watched(running)
-        part = asyncio.create_task(monitor.run(running.service.engine.now_ns))
+        monitor = running.service.monitor
         await running.enter()
         await running.guarded()
         assert monitor.violations == []
         rows = getattr(running.core.state, where)
-        row = rows[int(running.working(3)[0]["client_id"]) % len(rows)] if where == "orders" else rows[0]
-        row[name] += 1
-        await running.until(lambda: running.trading_state == "HALTED")
-        row[name] -= 1
-        part.cancel()
+        row = rows[int(running.working(r.ROLE_STOP)[0]["client_id"]) % len(rows)] if where == "orders" else rows[0]
+        said: list[str] = []
+        with Alerts((), said.append) as alerts:
+            running.service.showing.listeners.append(Telling(alerts, "live"))
+            running.may_break = True
+            row[name] += 1
+            await running.until(lambda: running.told("invariant"))
+            row[name] -= 1
+        assert any(f"alert CRITICAL: LIVE: An invariant does not hold: halted: engine: {code}" in one for one in said)
+        assert running.trading_state == "HALTED"
         assert code in {one.code for one in monitor.violations}
         assert all(one.instrument in (0, NO_INSTRUMENT) for one in monitor.violations)
+        assert any(text.startswith(f"{code}: ") for text in running.told("invariant"))
+        assert running.working(r.ROLE_STOP), "stops go on"
         await running.emergency()
+
+
+async def test_what_is_still_wrong_after_a_person_resumed_is_told_again(floor: Floor, tmp_path: Path) -> None:
+    async with trading(floor, tmp_path, 7) as running:
+        running.may_break = True
+        gone = running.core.state.head
+        for times in (1, 2):
+            gone[0]["fees_e8"] += 1
+            await running.until(lambda: running.trading_state == "HALTED")
+            assert len([one for one in running.service.monitor.violations if one.code == "MONEY"]) == times
+            running.say(reasons.OPERATOR_RESUME)
+            running.service.monitor.look(running.service.engine.now_ns())
+        assert running.trading_state == "ACTIVE"
+        gone[0]["fees_e8"] -= 2
 
 
 async def test_a_defect_of_the_monitor_is_told_and_it_begins_again(floor: Floor, tmp_path: Path) -> None:
     async with trading(floor, tmp_path, 6) as running:
-        monitor = watched(running)
-        monitor.inbox.append(b"not a record")
-        with pytest.raises(ValueError, match="buffer size"):
-            await monitor.run(running.service.engine.now_ns)
-        assert [one.code for one in monitor.violations] == ["MONITOR_FAILED"]
-        part = asyncio.create_task(monitor.run(running.service.engine.now_ns))
-        await running.quote(running.mid)
+        monitor = running.service.monitor
+        running.may_break = True
+        monitor.hear(b"not a record")
         await running.until(lambda: running.trading_state == "HALTED")
+        await running.until(lambda: any("invariants stopped" in text for text in running.told("lost")))
+        assert [one.code for one in monitor.violations] == ["MONITOR_FAILED"]
+        async with running.busy():
+            await running.until(lambda: not monitor.is_failed)
         running.say(reasons.OPERATOR_RESUME)
         await running.enter()
         await running.guarded()
         monitor.look(running.service.engine.now_ns())
-        part.cancel()
         assert [one.code for one in monitor.violations] == ["MONITOR_FAILED"]
+        await running.close()
+
+
+async def test_what_nobody_looked_at_is_dropped_and_that_is_said(
+    floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invariants, "EVERY_S", 3600.0)
+    monkeypatch.setattr(invariants, "ROOM_BYTES", 5_000)
+    async with trading(floor, tmp_path, 8) as running:
+        monitor = running.service.monitor
+        await running.enter()
+        await running.guarded()
+        for _ in range(100):
+            await running.quote(running.mid)
+        await running.until(lambda: monitor.is_behind)
+        assert sum(map(len, monitor.inbox)) <= 5_000
+        monitor.look(running.service.engine.now_ns())
+        assert "fell behind" in running.told("lost")[-1]
+        await running.leave()
+        monitor.look(running.service.engine.now_ns())
+        assert monitor.violations == []
         await running.close()
