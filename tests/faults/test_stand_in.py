@@ -14,6 +14,7 @@ from engine_rig import Floor, Trading, trading, usdm
 from stand_in_rig import Work, held, open_there, order_by_hand, stand_in_venue, trades
 
 from engine.contracts import records as r
+from engine.journal.recovery import recover_run
 from engine.runtime.ours import read_ours
 from engine.venues.unavailable import unavailable
 
@@ -32,6 +33,20 @@ def whole_floor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
 def floor(whole_floor: Floor) -> Iterator[Floor]:
     yield whole_floor
     whole_floor.calm()
+
+
+@pytest.fixture(scope="module")
+def whole_second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
+    """Another address: a minute's weight of one is not enough for all of these."""
+    running = Floor(tmp_path_factory.mktemp("second"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def second_floor(whole_second: Floor) -> Iterator[Floor]:
+    yield whole_second
+    whole_second.calm()
 
 
 async def left_alone(running: Trading) -> Decimal:
@@ -127,13 +142,31 @@ async def test_a_venue_that_does_not_answer_is_never_flat(floor: Floor, tmp_path
         assert (await task).told.flat
 
 
-async def test_a_venue_that_cannot_be_opened_keeps_nothing_from_the_others(floor: Floor, tmp_path: Path) -> None:
-    async with trading(floor, tmp_path, 7) as running:
+async def test_the_next_engine_books_it_as_adopted(second_floor: Floor, tmp_path: Path) -> None:
+    async with trading(second_floor, tmp_path, 8) as first:
+        await left_alone(first)
+        assert (await Work(first, "flatten_all", stand_in_venue(second_floor, 8)).done()).told.flat
+        sold = [trade for trade in await trades(first) if not trade[0]]
+        before = recover_run(first.service.run_dir)
+        assert int(before.core.state.positions[0].qty_lots) > 0, "the dead one died holding it"
+        async with trading(second_floor, tmp_path, 8, plan={"continues": before}) as second:
+            assert second.trading_state == "ACTIVE"  # and may buy again
+            assert not any("t8w" in text for text in second.told("foreign"))
+    records = second.records()["record"]
+    adopted = records[(records["kind"] == r.FILL) & (records["bits"] & r.ADOPTED != 0)]
+    one = second.core.instruments[0]
+    assert [one.quantity(int(lots)) for lots in adopted["qty_lots"]] == [quantity for _, quantity in sold]
+    assert (adopted["client_id"] == 0).all() and (adopted["fee_e8"] > 0).all()
+    assert [trade for trade in await trades(second) if not trade[0]] == sold, "nothing is sold twice"
+
+
+async def test_a_venue_that_cannot_be_opened_keeps_nothing_from_the_others(second_floor: Floor, tmp_path: Path) -> None:
+    async with trading(second_floor, tmp_path, 7) as running:
         coins = await left_alone(running)
         ours = read_ours(running.service.run_dir)
         lost = msgspec.structs.replace(ours.instruments[0], venue="gone")
         both = msgspec.structs.replace(ours, instruments=(*ours.instruments, lost))
-        venues = (unavailable("gone", "no key"), stand_in_venue(floor, 7))
+        venues = (unavailable("gone", "no key"), stand_in_venue(second_floor, 7))
         work = Work(running, "flatten_all", *venues, ours=both)
         task = asyncio.create_task(work.flatten.run())
         while not (work.told and work.told[-1][1].is_done and work.told[-1][0].told.unreachable):
