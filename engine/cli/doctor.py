@@ -168,4 +168,19 @@ def _version(name: str) -> str:
         return ""
 
 
-CHECKS: Final[tuple[Callable[[Settings], Check], ...]] = (disk, home, recordings, database, redis, compiled)
+def watchdog(settings: Settings) -> Check:
+    """Where an engine runs, a watchdog lives beside it."""
+    from engine.store.heartbeat import watchdog_state
+    from engine.store.running import read_running
+
+    lives, words, _ = watchdog_state(settings.home)
+    if not settings.watchdog.enabled:
+        return Check("watchdog", True, "switched off in [watchdog]: nobody acts while the engine is silent")
+    if read_running(settings.home) is None or lives:
+        return Check("watchdog", True, words if lives else "no engine runs; up starts both")
+    return Check("watchdog", False, "an engine runs without one", "trading-cli watchdog, or restart the engine with up")
+
+
+CHECKS: Final[tuple[Callable[[Settings], Check], ...]] = (
+    disk, home, recordings, database, redis, watchdog, compiled,
+)  # fmt: skip

@@ -47,6 +47,8 @@ def _head(picture: Picture, now_ns: int) -> Text:
     if picture.account.flattening:
         text.append("  flattening: whatever opens is closed", style="bold red")
     text.append(f"  {engine.strategies}  up {_span((now_ns - engine.started_ns) / 1e9)}  process {picture.pid}")
+    if engine.reconciled_ns:
+        text.append(f"  reconciled {_span((now_ns - engine.reconciled_ns) / 1e9)} ago")
     if picture.beat_ns is None:
         text.append(
             "\nNOT LIVE: the engine has not written here for 5 s; what follows is its last word", style="bold red"

@@ -29,15 +29,20 @@ def status(watch: WatchOption = False, as_json: JsonOption = False) -> None:
     if watch and not as_json:
         _watch(in_force)
         return
+    from engine.store.heartbeat import watchdog_state
+
     picture = look(in_force)
+    lives, words, _ = watchdog_state(in_force.home)
     if as_json:
-        print_json(document(picture, time.time_ns()))
+        print_json(document(picture, time.time_ns()) | {"watchdog": {"alive": lives, "state": words}})
         return
     from rich.console import Console
 
     from engine.cli.panel import panel
 
     Console().print(panel(picture, time.time_ns()))
+    if in_force.watchdog.enabled:
+        Console().print(f"watchdog: {words}", style="" if lives else "bold red")
 
 
 def look(settings: Settings) -> Picture:

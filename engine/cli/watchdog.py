@@ -48,15 +48,11 @@ def watchdog(
 
 def _check(home: Path, as_json: bool) -> None:
     """For health checks: the process lives, and has shown it in the last seconds."""
-    from engine.store.heartbeat import STALE_S, WATCHDOG, read_beat
-    from engine.store.running import WATCHDOG as FILE
-    from engine.store.running import read_running
+    from engine.store.heartbeat import watchdog_state
 
-    running, beat = read_running(home, FILE), read_beat(home, WATCHDOG)
-    lives = running is not None and beat is not None and beat.pid == running.pid and beat.age_s < STALE_S
-    words = beat.state if beat is not None and lives else "no watchdog lives here"
+    lives, words, pid = watchdog_state(home)
     if as_json:
-        print_json({"alive": lives, "state": words, "pid": running.pid if running is not None else None})
+        print_json({"alive": lives, "state": words, "pid": pid})
     else:
         print(words)
     if not lives:

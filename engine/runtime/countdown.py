@@ -53,6 +53,11 @@ class Countdown:
                 self._armed[number] = _Armed(execution, one.symbol, one.venue)
 
     @property
+    def is_needed(self) -> bool:
+        """Some venue counts down for some instrument."""
+        return bool(self._armed)
+
+    @property
     def armed(self) -> list[int]:
         """Instruments the venue counts down for, or may."""
         return [number for number, one in self._armed.items() if one.is_armed]

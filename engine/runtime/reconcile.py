@@ -82,10 +82,11 @@ class Reconciler:
         begun = time.monotonic()
         await self._insist(venue, begun, lambda: _ready(venue))
         self._doubt(venue)
+        if since_ns:  # first: what was closed meanwhile needs no new stop
+            await self._insist(venue, begun, lambda: venue.account.fills_since(since_ns - OVERLAP_NS))
+            await self._heard()
         for order in union.working(self._core, venue.name):
             await self._insist(venue, begun, lambda order=order: self._ask(venue, order))  # type: ignore[misc]
-        if since_ns:
-            await self._insist(venue, begun, lambda: venue.account.fills_since(since_ns - OVERLAP_NS))
         await self._heard()
         await self._insist(venue, begun, lambda: self._compare_orders(venue, confirmed=True))
         await self._insist(venue, begun, lambda: self._compare_positions(venue, confirmed=True))

@@ -54,6 +54,8 @@ LOAD_S: Final = 30.0
 ASK_AGAIN_S: Final = 2.0
 HISTORY_S: Final = 20.0
 RESTART_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+ENGINE: Final = "engine"
+"""What is no venue's."""
 STEADY_S: Final = 60.0  # a part that lasted that long is begun again at once
 
 Progress = Callable[[str], None]
@@ -63,7 +65,8 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `venues`: each with the symbols to trade there. `simulation` and `simulated` describe where
     orders go; `timeframes_s` three rising bar lengths, of the longest `warm_up_bars` are read before the start;
     `wallets_usd` how `capital_usd` lies at the venues (empty: one wallet pays for all); `continues` the run whose state
-    this one goes on with, `order_prefix` that of the client ids."""
+    this one goes on with, `order_prefix` that of the client ids; `countdown_s` after which a venue that can cancels
+    resting entries by itself."""
 
     world: Literal["paper", "shadow", "live"]
     home: Path
@@ -81,6 +84,7 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     synthetic: bool = False
     warm_up_bars: int = 64
     rekey: Callable[[str], Awaitable[str]] | None = None
+    countdown_s: float = 15.0
 
 
 class Service:
@@ -98,7 +102,8 @@ class Service:
         self.engine = LiveLoop(core, self._journal, self._routes, self.notice, room=plan.market_queue)
         self.monitor = Monitor(core, core.instruments, self._halt, say=self._say)
         self.engine.taps.append(self.monitor.hear)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []  # of venues
+        self._beside: list[asyncio.Task[None]] = []  # of nobody's
         self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self.notice)
         self.showing.reconciler = self.reconciler
         self.snapshots = Snapshots(run_dir, core, self._journal, self.notice)
@@ -127,7 +132,8 @@ class Service:
     def keep(self, who: str, what: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a part of venue `who` (or of nobody's: the live view, the control channel) until the engine stops. One
         that ends before that is told about and begun again; the engine goes on."""
-        self._tasks.append(asyncio.create_task(self._keep_on(who, what, part), name=f"{who} {what}"))
+        tasks = self._beside if who == ENGINE else self._tasks
+        tasks.append(asyncio.create_task(self._keep_on(who, what, part), name=f"{who} {what}"))
 
     async def _keep_on(self, who: str, what: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
         attempt = 0
@@ -212,9 +218,10 @@ class Service:
     async def stop(self) -> None:
         """Stop everything in order and write the run's end. Working stops stay at the venues that have them."""
         self.engine.in_flight.close()  # nobody asks a venue that is being left
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for tasks in (self._beside, self._tasks):  # who needs a venue to end in order ends before it
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         self.engine.close()
         self.showing.show(self.engine, None)
         with suppress(Fatal):  # a journal that could not be written was told about when it happened

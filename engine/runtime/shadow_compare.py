@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from engine.contracts import records as r
 from engine.contracts.records import NO_INSTRUMENT
 from engine.core.state import Core
 from engine.runtime.shadow_books import Books
+
+_COMPARED: Final = ("status", "qty_lots", "filled_lots", "reserve_e8", "risk_e8")
 
 
 class Difference(NamedTuple):
@@ -98,17 +100,17 @@ def _positions(core: Core, books: Books) -> Iterator[Difference]:
 
 def _orders(core: Core, books: Books) -> Iterator[Difference]:
     rows = core.state.orders
-    theirs = {int(rows["client_id"][k]): rows[k] for k in rows["client_id"].nonzero()[0]}
-    for client_id, row in theirs.items():
+    columns = [rows[name].tolist() for name in ("client_id", "instrument", *_COMPARED)]  # by rows it takes milliseconds
+    theirs = {one[0]: (one[1], one[2:]) for one in zip(*columns, strict=True) if one[0] != 0}
+    for client_id, (instrument, values) in theirs.items():
         order = books.orders.get(client_id)
         if order is None:
-            yield Difference("ORDER", int(row["instrument"]), f"order {client_id}", 1, 0)
+            yield Difference("ORDER", instrument, f"order {client_id}", 1, 0)
             continue
-        for name, value in (
-            ("status", order.status), ("qty_lots", order.lots), ("filled_lots", order.filled_lots),
-            ("reserve_e8", order.reserve_e8), ("risk_e8", order.risk_e8),
-        ):  # fmt: skip
-            yield from _differs("ORDER", order.instrument, f"order {client_id} {name}", row[name], value)
+        ours = (order.status, order.lots, order.filled_lots, order.reserve_e8, order.risk_e8)
+        if values != ours:
+            for name, value, own in zip(_COMPARED, values, ours, strict=True):
+                yield from _differs("ORDER", order.instrument, f"order {client_id} {name}", value, own)
     for order in books.orders.values():
         if order.is_working and order.client_id not in theirs:
             yield Difference("ORDER", order.instrument, f"order {order.client_id}", 0, 1)

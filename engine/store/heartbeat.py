@@ -18,6 +18,8 @@ import redis.asyncio
 
 from engine.journal.atomic import write_failure
 from engine.store.liveview import Heartbeat
+from engine.store.running import WATCHDOG as RUNNING
+from engine.store.running import read_running
 
 FILE: Final = "heartbeat"
 WATCHDOG: Final = "watchdog.heartbeat"
@@ -63,6 +65,14 @@ def read_beat(home: Path, file: str = FILE) -> Beat | None:
         return msgspec.json.decode((home / file).read_bytes(), type=Beat)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def watchdog_state(home: Path) -> tuple[bool, str, int | None]:
+    """Whether a watchdog lives here and has shown it in the last seconds; what it does, in words; its process."""
+    running, beat = read_running(home, RUNNING), read_beat(home, WATCHDOG)
+    lives = running is not None and beat is not None and beat.pid == running.pid and beat.age_s < STALE_S
+    words = beat.state if beat is not None and lives else "no watchdog lives here"
+    return lives, words, running.pid if running is not None else None
 
 
 async def live_beat_ns(client: redis.asyncio.Redis, run: str) -> int | None:

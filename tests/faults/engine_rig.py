@@ -331,7 +331,7 @@ class Trading:
         """As after `kill -9`: nothing is ended in order, nobody hears what comes."""
         self.is_dead = True
         engine = self.service.engine
-        for task in self.service._tasks:
+        for task in (*self.service._tasks, *self.service._beside):
             task.cancel()
         engine.in_flight.close()
         for timer in (engine._timer, engine._sync_timer):
