@@ -50,7 +50,8 @@ def carry_over(old: state.Core, new: state.Core, now_ns: int, ended_in_order: bo
     head = new.state.head[0]
     head["instruments"] = len(new.instruments)
     if not ended_in_order:
-        head["lost_from_id"] = int(head["next_client_id"])
+        if int(head["lost_to_id"]) == 0:  # else that range grows: who died before it reconciled settled nothing
+            head["lost_from_id"] = int(head["next_client_id"])
         head["lost_to_id"] = head["next_client_id"] = int(head["next_client_id"]) + LOST_IDS
     for name in (*_BY_INSTRUMENT, *(row.name for row in STRATEGIES)):
         source, target = getattr(old.state, name), getattr(new.state, name)

@@ -31,8 +31,8 @@ from engine.core.portfolio import fold_fill
 from engine.core.risk import enforce_day, watch_equity
 
 TARGET_PAUSE_NS = 5_000_000_000
-KEPT: Final = 256
-"""Trade ids remembered for each instrument: more than any order of ours is filled in."""
+KEPT: Final = 1_024
+"""Trade ids remembered for each instrument: more than are filled in the minute that a restart asks for again."""
 
 TOLD: Final = np.dtype((np.record, [("count", "<i8"), ("ids", "<i8", (KEPT,))]))
 """The newest trade ids of an instrument; `count` were folded in all."""
