@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streams import EAGER, SECOND_NS, START_NS, Array, Played, Weather, instrument, perp, play, random_stream, word
+from streams import (
+    EAGER,
+    SECOND_NS,
+    START_NS,
+    Array,
+    Played,
+    Stream,
+    Weather,
+    instrument,
+    perp,
+    play,
+    random_stream,
+    word,
+)
 
 from engine.contracts import reasons
 from engine.contracts.instruments import Instrument
@@ -103,6 +116,12 @@ def calm(seed: int, patient: bool = False) -> Played:
 
 def storm(seed: int, patient: bool = False) -> Played:
     """Jumps, holes, thin books, slow venues, changed limits and emergencies; for patient entries, doubts too."""
+    stream, told, terms = storm_terms(seed, patient)
+    return play(stream, told, **terms)
+
+
+def storm_terms(seed: int, patient: bool = False) -> tuple[Stream, list[tuple[int, Array]], dict[str, Any]]:
+    """What `play` plays for a storm."""
     rng = np.random.default_rng(seed)
     weather = Weather(
         hours=float(rng.choice([10, 30, 60])), step_s=int(rng.choice([75, 300])), ticks=bool(rng.random() < 0.4),
@@ -119,7 +138,7 @@ def storm(seed: int, patient: bool = False) -> Played:
     told = people(rng, len(stream.events))
     strategies = patient_parameters(rng, seed, patient)
     doubts = int(np.random.default_rng([seed, 2]).choice([0, 3, 20])) if patient else 0
-    return play(stream, told, limits=limits, simulation=model, strategies=strategies, doubts=doubts)
+    return stream, told, {"limits": limits, "simulation": model, "strategies": strategies, "doubts": doubts}
 
 
 def doubtful(seed: int) -> Played:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as bounds
 from hypothesis import strategies as st
-from streams import SECOND_NS, Array, AuditedSession, Weather, instrument, perp, random_stream, settings
+from streams import (
+    SECOND_NS,
+    Array,
+    AuditedSession,
+    Stream,
+    Weather,
+    instrument,
+    perp,
+    random_stream,
+    settings,
+    word,
+)
+from test_must_holds import storm_terms
 
 from engine.contracts import records as r
 from engine.core.orders import ACTIVE, REDUCING
@@ -28,12 +41,11 @@ Change = Callable[[Array], Array]
 class Story:
     """A session and its monitor; the session's journal is kept."""
 
-    def __init__(self, seed: int, hours: float = 12.0, doubts: int = 0) -> None:
-        self.instruments = [instrument("AAA", fee_in_base=True), perp("PPP"), instrument("BBB")]
-        weather = Weather(hours=hours, funding=0.0005, jump_chance=0.01, ticks=seed % 2 == 0)
+    def __init__(self, stream: Stream, told: Sequence[tuple[int, Array]] = (), **terms: Any) -> None:
+        self.instruments = stream.instruments
         self.blocks: list[Array] = []
-        stream = random_stream(seed, self.instruments, weather)
-        self.session = AuditedSession(stream, self._heard, doubts, **settings())
+        self._words = sorted(told, key=lambda pair: pair[0])
+        self.session = AuditedSession(stream, self._heard, **settings(**terms))
         self.core: Core = self.session.core
         self.opening = snapshot(self.core)
         self.monitor: Monitor | None = self.watching()
@@ -50,6 +62,12 @@ class Story:
         until, done = 0, False
         while not done:
             until += step
+            while self._words and self._words[0][0] <= until:
+                seq, given = self._words.pop(0)
+                self.session.run(until_seq=seq)
+                given = given.copy()
+                given["ts_ns"] = int(self.core.state.head[0].now_ns)
+                self.session.tell(given)
             done = self.session.run(until_seq=until)
             if self.monitor is not None:
                 self.monitor.check(int(self.core.state.head[0].now_ns))
@@ -65,9 +83,31 @@ class Story:
         return {one.code for one in monitor.violations}
 
 
+def lively(seed: int, hours: float = 12.0, doubts: int = 0) -> Story:
+    """Three instruments, jumps, funding; of `doubts` requests about one is in doubt for a while."""
+    instruments = [instrument("AAA", fee_in_base=True), perp("PPP"), instrument("BBB")]
+    weather = Weather(hours=hours, funding=0.0005, jump_chance=0.01, ticks=seed % 2 == 0)
+    return Story(random_stream(seed, instruments, weather), doubts=doubts)
+
+
+def stormy(seed: int, patient: bool) -> Story:
+    """Thin books, slow venues, changed limits, emergencies, patience; and money that comes, goes or is corrected, rules
+    that change."""
+    stream, told, terms = storm_terms(seed, patient)
+    rng = np.random.default_rng([seed, 3])
+    asset = int(rng.integers(2))
+    said = [word(r.BALANCE, index=k, amount_e8=amount) for k in range(3) for amount in (10**10, -(10**9))]
+    said += [word(r.BALANCE, index=asset, amount_e8=amount, bits=r.CORRECTION) for amount in (10**8, -(10**8))]
+    said += [word(r.FILTER, index=k, amount_e8=10**5 * (k + 1)) for k in (2, 4)]
+    for one in said[-2:]:
+        one["instrument"] = 0
+    moments = rng.integers(1, len(stream.events) + 2, int(rng.integers(0, 6)))
+    return Story(stream, [*told, *((int(at), said[int(rng.integers(len(said)))]) for at in moments)], **terms)
+
+
 @pytest.fixture(scope="module")
 def story() -> Story:
-    made = Story(7)
+    made = lively(7)
     made.play()
     assert made.monitor is not None and made.monitor.violations == []
     return made
@@ -76,8 +116,25 @@ def story() -> Story:
 @bounds(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), doubts=st.sampled_from([0, 9]))
 def test_random_sessions_never_alarm(seed: int, doubts: int) -> None:
-    made = Story(seed, 12.0, doubts)
+    made = lively(seed, 12.0, doubts)
     made.play()
+    assert made.monitor is not None and made.monitor.violations == []
+
+
+@bounds(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 100_000), patient=st.booleans())
+def test_storms_never_alarm(seed: int, patient: bool) -> None:
+    made = stormy(seed, patient)
+    made.play(50)
+    assert made.monitor is not None and made.monitor.violations == []
+
+
+@pytest.mark.soak
+@bounds(max_examples=1_000, deadline=None)
+@given(seed=st.integers(0, 1_000_000), patient=st.booleans())
+def test_many_storms_never_alarm(seed: int, patient: bool) -> None:
+    made = stormy(seed, patient)
+    made.play(20)
     assert made.monitor is not None and made.monitor.violations == []
 
 
@@ -85,7 +142,7 @@ def test_random_sessions_never_alarm(seed: int, doubts: int) -> None:
 @bounds(max_examples=600, deadline=None)
 @given(seed=st.integers(0, 1_000_000), doubts=st.sampled_from([0, 3, 9]))
 def test_many_long_random_sessions_never_alarm(seed: int, doubts: int) -> None:
-    made = Story(seed, 60.0, doubts)
+    made = lively(seed, 60.0, doubts)
     made.play()
     assert made.monitor is not None and made.monitor.violations == []
 
@@ -210,7 +267,7 @@ def test_one_unit_elsewhere_is_found(story: Story, where: str, name: str, code: 
 
 
 def test_a_gap_in_the_journal_is_found() -> None:
-    made = Story(3, 1.0)
+    made = lively(3, 1.0)
     monitor = Monitor(made.core, made.instruments, lambda _violation: None)
     quotes = np.zeros(3, r.ENTRY)
     quotes["record"]["kind"], quotes["record"]["ts_ns"] = r.QUOTE, np.arange(3) * SECOND_NS
@@ -219,3 +276,29 @@ def test_a_gap_in_the_journal_is_found() -> None:
     assert monitor.violations == []
     monitor.take(quotes[2:])
     assert [one.code for one in monitor.violations] == ["RECORDS_MISSING"]
+
+
+def test_what_a_look_costs(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 10,000 market records and 50 order records, and of no record at all; printed, not judged."""
+    booked = r.joined(story.blocks)
+    booked = booked[np.isin(booked["record"]["kind"], (r.PLACE, r.ORDER_ACK, r.CANCEL, r.CANCEL_ACK, r.FILL))][:50]
+    prices = np.zeros(10_000, r.ENTRY)
+    prices["record"]["kind"] = r.QUOTE
+    prices["seq"], prices["record"]["ts_ns"] = booked["seq"][-1], booked["record"]["ts_ns"][-1]
+    ending = snapshot(story.core)
+    took: dict[str, list[float]] = {"10,000 market and 50 order records": [], "nothing new": []}
+    for _ in range(7):
+        restore(story.core, story.opening)
+        monitor = story.watching()
+        restore(story.core, ending)
+        for block in (*np.split(prices, 100), booked):
+            monitor.hear(block.tobytes())
+        for times in took.values():
+            began_s = time.perf_counter()
+            monitor.look(0)
+            times.append(time.perf_counter() - began_s)
+        assert not monitor.inbox
+        assert len(monitor.books.orders) > 9
+    with capsys.disabled():
+        for what, times in took.items():
+            print(f"\na look at {what}: {1e3 * min(times):.2f} ms", end="")
