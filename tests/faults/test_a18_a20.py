@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_rig import Floor, Trading, trading
-from perp_rig import after
+from perp_rig import after, closed
 from sqlalchemy import text
 from venue_books import agree
 
@@ -213,10 +213,12 @@ def sent(floor: Floor, account: int) -> list[tuple[str, str]]:
     return [(order["side"], order["type"]) for order in orders]
 
 
-async def test_a20_the_disk_is_full(floor: Floor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_crash", [False, True], ids=["ended", "killed"])
+async def test_a20_the_disk_is_full(floor: Floor, tmp_path: Path, is_crash: bool) -> None:
     """A person is told within two seconds; entries stop at once; a stop that is missing is placed, an exit leaves. With
-    room again the next life knows all of it."""
-    async with trading(floor, tmp_path, 1, ["BTC/USDT"]) as running:
+    room again the next life knows all of it, or, where even the end was lost, learns it from the venue."""
+    account = 1 + is_crash
+    async with trading(floor, tmp_path, account, ["BTC/USDT"]) as running:
         await running.enter()
         await running.guarded()
         position = running.position()
@@ -225,23 +227,27 @@ async def test_a20_the_disk_is_full(floor: Floor, tmp_path: Path) -> None:
             await running.quote(running.mid)
             await told
             assert any("File too large" in text and "no entries until" in text for text in running.told("refused"))
-            before = await asyncio.to_thread(sent, floor, 1)
-            await asyncio.to_thread(floor.fault, "A8", account=1)
+            before = await asyncio.to_thread(sent, floor, account)
+            await asyncio.to_thread(floor.fault, "A8", account=account)
             await running.guarded()
             assert running.has_stop() and position.qty_lots > 0, "stops go on"
             await running.leave()
             await running.move(1.001)
             await running.until(lambda: running.core.state.head[0].pending_entries == 0 and not running.working())
             assert position.qty_lots == 0 and running.trading_state == "ACTIVE"
-            after_it = (await asyncio.to_thread(sent, floor, 1))[len(before) :]
+            after_it = (await asyncio.to_thread(sent, floor, account))[len(before) :]
             assert after_it == [("SELL", "STOP_LOSS"), ("SELL", "MARKET")], "a stop, an exit, and no entry"
             rejected = np.frombuffer(b"".join(running.service.engine.journalled), r.ENTRY)["record"]
         assert reasons.JOURNAL_FAILED in rejected["reason"][rejected["kind"] == r.ORDER_REJECT]
+        if is_crash:
+            await running.settle()
+            running.die()
     assert manifest.read(running.service.run_dir).digest == "", "its end is not in its journal"
-    async with trading(floor, tmp_path, 1, ["BTC/USDT"], plan=after(running)) as second:
-        assert second.trading_state == "ACTIVE" and second.position().qty_lots == 0
-        await second.enter()
-        await second.guarded()
+    async with trading(floor, tmp_path, account, ["BTC/USDT"], plan=after(running)) as second:
         await second.close()
+        await second.until(lambda: not second.working())
+    if is_crash:
+        assert closed(second)[0] == reasons.MANUAL_EXIT, "by an order that nobody here remembers"
+    assert not (second.records()["record"]["kind"] == r.VIOLATION).any()
     held = {row["asset"]: float(row["free"]) for row in (await second.ask("/api/v3/account"))["balances"]}
     assert round(held["USDT"] * 1e8) == int(second.core.state.head[0].cash_e8)
