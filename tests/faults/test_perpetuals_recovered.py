@@ -157,6 +157,32 @@ async def test_a_position_reduced_by_hand_while_it_runs(
     all_agrees(floor, running)
 
 
+async def test_what_is_added_by_hand_beside_ours_stays_theirs(
+    floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The venue nets both into one position: ours leaves as ever, theirs is left alone and blocks entries there."""
+    monkeypatch.setattr(reconcile, "ORDERS_S", 0.8)
+    monkeypatch.setattr(reconcile, "POSITIONS_S", 0.8)
+    async with trading(floor, tmp_path, 0, venues=there(floor)) as running:
+        await enter_perp(running)
+        position, lots = running.position(), int(running.position().qty_lots)
+        await fault(floor, "A11", lots=100)
+        await running.until(lambda: position.foreign_lots == 100, 20.0)
+        assert position.qty_lots == lots and running.has_stop() and perp_books(floor, 0).lots == lots + 100
+        await running.leave()
+        await running.until(lambda: not running.working())
+        assert perp_books(floor, 0).lots == 100 and position.foreign_lots == 100
+        await fault(floor, "A10")
+        await running.until(lambda: position.foreign_lots == 0, 20.0)
+        assert not running.service.reconciler.foreign_rows()
+        await running.enter()
+        await running.guarded()
+        await over(running)
+    books = perp_books(floor, 0)
+    assert (books.orders, books.algos, books.lots) == ([], [], 0) and replay(running.service.run_dir).ok
+    assert not (running.records()["record"]["kind"] == r.VIOLATION).any()
+
+
 async def test_of_two_venues_one_cannot_be_reached(
     floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

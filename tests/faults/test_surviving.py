@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from venue_books import agree
 sys.path.append(str(Path(__file__).parents[1] / "live"))
 from test_engine_worlds import environment, write_home  # noqa: E402
 
+from engine import bootstrap, settings  # noqa: E402
 from engine.contracts import reasons  # noqa: E402
 from engine.contracts import records as r  # noqa: E402
 from engine.core import state  # noqa: E402
@@ -26,6 +28,8 @@ from engine.core.limits import BOUNDS  # noqa: E402
 from engine.journal import manifest as manifests  # noqa: E402
 from engine.journal import recovery  # noqa: E402
 from engine.research.replay import replay  # noqa: E402
+from engine.runtime.service import start  # noqa: E402
+from engine.store.keys import KeyFile  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 E8 = 10**8
@@ -148,6 +152,52 @@ async def test_limits_changed_between_two_lives_are_events(floor: Floor, tmp_pat
         assert fourth.core.state.head[0].day_limit_e8 == 7.5 * E8
     for life in (second, third, fourth):
         assert replay(life.service.run_dir).ok
+
+
+async def paper(floor: Floor, in_force: settings.Settings, stack: AsyncExitStack) -> Trading:
+    """A life on paper, as the settings say."""
+    plan = await stack.enter_async_context(bootstrap.live_plan(in_force, floor.redis, _no_keys))
+    service = await start(plan)
+    running = Trading(floor, service, 7)
+    stack.push_async_callback(running.stop)
+    await stack.enter_async_context(running.busy())
+    await running.until(lambda: running.core.state.books[0].updated_ns > 0)
+    return running
+
+
+def _no_keys() -> KeyFile:
+    raise AssertionError("paper needs none")
+
+
+@pytest.mark.asyncio(loop_scope="function")
+@pytest.mark.parametrize("is_crash", [False, True], ids=["ended", "killed"])
+async def test_a_paper_position_and_its_stop_go_on(
+    floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_crash: bool
+) -> None:
+    config = write_home(floor, tmp_path / "home", "paper", 7, {"max_data_age_s": 30.0})
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KEEL_CONFIG", str(config))
+    in_force = settings.load()
+    async with AsyncExitStack() as stack:
+        first = await paper(floor, in_force, stack)
+        await first.enter()
+        await first.guarded()
+        lots, stop = int(first.position().qty_lots), int(first.position().stop_id)
+        if is_crash:
+            first.die()
+    async with AsyncExitStack() as stack:
+        second = await paper(floor, in_force, stack)
+        assert second.service.manifest.continues == first.service.manifest.run_id
+        assert int(second.position().qty_lots) == lots and int(second.position().stop_id) == stop
+        assert second.has_stop() and second.trading_state == "ACTIVE"
+        await second.leave()
+        await second.until(lambda: not second.working())
+        wallets = {one.asset: one.free + one.locked for one in await second.service.plan.venues[0][0].account.wallets()}
+        assert wallets["USDT"] * E8 == int(second.core.state.head[0].cash_e8)
+    records = second.records()["record"]
+    assert not (records["kind"] == r.VIOLATION).any() and (records["kind"] == r.CLOSED).sum() == 1
+    assert replay(second.service.run_dir).ok
 
 
 # --- from the command line ------------------------------------------------------------------------------
