@@ -111,36 +111,41 @@ def _entries(run_dir: Path) -> int:
 
 
 def _read(run_dir: Path) -> Figures:
-    begun, entries, events = time.perf_counter(), 0, 0
+    clock, entries, events = _Clock(), 0, 0
     for block in segments.read(run_dir):
         entries += len(block)
         events += int((block["record"]["kind"] < FIRST_COMMAND).sum())
     size = sum(path.stat().st_size for path in (run_dir / segments.FOLDER).glob("*.keel"))
-    return {"events": events, "entries": entries, "journal_mib": round(size / 2**20, 1), "reading_s": _since(begun)}
+    return {"events": events, "entries": entries, "journal_mib": round(size / 2**20, 1)} | clock.read("reading")
 
 
 def _recover(run_dir: Path, suffix: str) -> Figures:
-    begun = time.perf_counter()
+    clock = _Clock()
     found = recover_run(run_dir)
-    return {f"replaying_s{suffix}": _since(begun), f"replayed_events{suffix}": found.events}
+    return clock.read(f"replaying{suffix}") | {f"replayed_events{suffix}": found.events}
 
 
 async def _restarted(open_plan: OpenPlan) -> Figures:
-    """The whole of it, as `up` does it: recovered, reconciled, trading."""
-    begun = time.perf_counter()
+    """The whole of it, as `up` does it: keys opened, recovered, reconciled, trading."""
+    whole = _Clock()
     async with open_plan() as plan:
-        recovered_s = _since(begun)
+        reconciling = _Clock()
         service = await start(plan)
-        whole_s = _since(begun)
+        figures = reconciling.read("reconciling") | whole.read("restart")
         positions = int((service.core.state.positions["qty_lots"] != 0).sum())
         await service.stop()
         for venue, _ in plan.venues:
             await venue.close()
-    return {
-        "reconciling_s": round(whole_s - recovered_s, 3), "restart_s": whole_s, "continues": bool(plan.continues),
-        "open_positions": positions,
-    }  # fmt: skip
+    return figures | {"continues": bool(plan.continues), "open_positions": positions}
 
 
-def _since(begun: float) -> float:
-    return round(time.perf_counter() - begun, 3)
+class _Clock:
+    """Wall seconds, and those this process was on a processor for: on a busy machine the second says more."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self, name: str) -> Figures:
+        """`name`_s and `name`_cpu_s since it was made."""
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        return {f"{name}_s": round(wall, 3), f"{name}_cpu_s": round(cpu, 3)}

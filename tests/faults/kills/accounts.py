@@ -8,10 +8,21 @@ import http.client
 import json
 import time
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 E8 = 10**8
+
+
+class Fill(NamedTuple):
+    """A fill of ours as the venue tells it; `side` +1 bought, -1 sold."""
+
+    trade_id: int
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    side: int
+    time_ms: int
 
 
 class Asked:
@@ -65,11 +76,11 @@ class Spot:
         """Our ids of every order there ever was."""
         return [row["clientOrderId"] for row in self._all("/api/v3/allOrders", symbol, "orderId", "orderId")]
 
-    def fills(self, symbol: str) -> list[tuple[int, Decimal, Decimal, Decimal, int]]:
-        """(trade id, price, quantity, fee, side), in order."""
+    def fills(self, symbol: str) -> list[Fill]:
+        """All there ever were, in order."""
         return sorted(
-            (row["id"], Decimal(row["price"]), Decimal(row["qty"]), Decimal(row["commission"]),
-             1 if row["isBuyer"] else -1)
+            Fill(row["id"], Decimal(row["price"]), Decimal(row["qty"]), Decimal(row["commission"]),
+                 1 if row["isBuyer"] else -1, row["time"])
             for row in self._all("/api/v3/myTrades", symbol, "id", "fromId")
         )  # fmt: skip
 
@@ -111,10 +122,10 @@ class Usdm:
         waiting = _pages(self._asked, "/fapi/v1/allAlgoOrders", symbol, "algoId", "algoId")
         return [row["clientOrderId"] for row in plain], [row["clientAlgoId"] for row in waiting]
 
-    def fills(self, symbol: str) -> list[tuple[int, Decimal, Decimal, Decimal, int]]:
+    def fills(self, symbol: str) -> list[Fill]:
         return sorted(
-            (row["id"], Decimal(row["price"]), Decimal(row["qty"]), Decimal(row["commission"]),
-             1 if row["side"] == "BUY" else -1)
+            Fill(row["id"], Decimal(row["price"]), Decimal(row["qty"]), Decimal(row["commission"]),
+                 1 if row["side"] == "BUY" else -1, row["time"])
             for row in _pages(self._asked, "/fapi/v1/userTrades", symbol, "id", "fromId")
         )  # fmt: skip
 

@@ -37,6 +37,10 @@ class Walk:
         for part in range(2):
             self._play(self._now_ms + part * 300, {number: self._moved(number) for number, *_ in self._rows})
 
+    def murmur(self) -> None:
+        """The same prices once more, within the second."""
+        self._play(self._now_ms + 700, dict(self._share))
+
     def hit_stops(self) -> None:
         """Every price falls below any stop, and stays there for a bar."""
         for number in self._share:
