@@ -278,6 +278,7 @@ class Monitor:
             self._tell("RECORDS_MISSING", NO_INSTRUMENT, 0, text)
             return
         self.day.settle(int(head["day_start_e8"]), int(head["day_limit_e8"]))
+        self._see_peak(int(head["peak_e8"]))
         day = {
             "day_start_e8": self.day.start_e8, "day_limit_e8": self.day.limit_e8, "day_end_ns": self.day.end_ns,
             "day_fees_e8": self.day.fees_e8, "day_funding_e8": self.day.funding_e8, "trading_state": self._state,
@@ -288,8 +289,13 @@ class Monitor:
             text = f"{one.name} is {one.core} in the core, {one.books} by the records"
             self._tell(one.code, one.instrument, one.name, text)
         self._unchanged(count)
-        if all(one.lots == 0 for one in self.books.held) and self._peak is None:
-            self._peak = int(head["peak_e8"])
+
+    def _see_peak(self, peak_e8: int) -> None:
+        """While nothing is open the peak may only go up to what there is: a correction is seen with the next hour."""
+        if any(one.lots != 0 for one in self.books.held):
+            return
+        if self._peak is None or peak_e8 == max(self._peak, self.books.totals.book_e8):
+            self._peak = peak_e8
 
     def _unchanged(self, told_before: int) -> None:
         """Without an event nothing changes."""

@@ -18,12 +18,14 @@ from typing import Final
 from engine.contracts import records as r
 from engine.contracts.instruments import Instrument
 from engine.core import life
+from engine.core.orders import POOL
 from engine.core.state import CASH_ASSETS, Core
 from engine.runtime.shadow_money import NAMES, Terms, share, terms_of
 from engine.runtime.shadow_rows import Held, Order, Purse, Row, Totals
 
 TRADES_KEPT: Final = 4_096
 ORDERS_KEPT: Final = 640
+"""Beyond it finished orders are forgotten, but for the newest of each place in the core's pool."""
 
 Tell = Callable[[str, int, object, str], None]
 
@@ -100,9 +102,9 @@ class Books:
             self.move(order, life.CANCEL_SENT, row.ts_ns)
 
     def _forget(self) -> None:
-        done = [one.client_id for one in self.orders.values() if not one.is_working]
-        for client_id in done[: len(done) // 2]:
-            del self.orders[client_id]
+        newest = {client_id % POOL: client_id for client_id in sorted(self.orders)}
+        kept = set(newest.values())
+        self.orders = {k: one for k, one in self.orders.items() if k in kept or one.is_working}
 
     # --- the venue's word -------------------------------------------------------------------------
 

@@ -112,8 +112,10 @@ class Terms:
 
 
 def terms_of(instruments: Sequence[Instrument], core: Any) -> list[Terms]:
-    """Terms by instrument; which wallet pays for it is the core's to say."""
-    return [
-        Terms(one, int(core.state.instruments["wallet"][i]), int(one.min_notional * E8), int(one.taker_fee * E8))
-        for i, one in enumerate(instruments)
-    ]
+    """Terms by instrument; which wallet pays, and what FILTER records made of the rules, is the core's to say."""
+    made = []
+    for one, row in zip(instruments, core.state.instruments, strict=True):
+        taker_e8 = int(row["taker_fee_e8"])
+        is_changed = taker_e8 != int(one.taker_fee * E8)
+        made.append(Terms(one, int(row["wallet"]), int(row["min_notional_e8"]), taker_e8, is_changed))
+    return made
