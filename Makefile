@@ -11,13 +11,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTHON ?=
 # make soak SECONDS=900, make demo SECONDS=60: how long (the shell has a SECONDS of its own: only make's counts)
 SECONDS_GIVEN := $(if $(filter command line,$(origin SECONDS)),$(SECONDS))
-SECONDS_TO_SOAK := $(or $(SECONDS_GIVEN),600)
+SECONDS_TO_SOAK := $(or $(SECONDS_GIVEN),3600)
+# of the whole engine with faults on; each of the other soaks takes ten minutes at most
+SECONDS_OF_OTHERS = $(shell echo $$(( $(SECONDS_TO_SOAK) < 600 ? $(SECONDS_TO_SOAK) : 600 )))
 
 help:
 	@echo "make setup   create $(VENV) with what the engine needs (no torch), compile the core"
 	@echo "make demo    set up, watch the engine trade on a simulated exchange (SECONDS=60: ends by itself)"
 	@echo "make test    set up, then ruff, mypy, import contracts and the tests (minutes)"
-	@echo "make soak    the long tests that make test leaves out"
+	@echo "make soak    the long tests: an hour with faults on (SECONDS=900), a thousand kills, chaos (an hour more)"
 	@echo "make bench   measure the core and the whole engine over the wire (minutes; peers: make peers first)"
 	@echo "make peers   install nautilus_trader and hftbacktest into .venv-peers"
 	@echo "make docs    write docs/configuration.md and keel.example.toml from the settings"
@@ -76,11 +78,13 @@ test: lint .venv-clients/.done
 	@echo "test: pytest" && $(BIN)/pytest -n 2 --dist loadfile -m "not soak"
 
 soak: $(VENV)/.dev
-	@SECONDS_TO_SOAK=$(SECONDS_TO_SOAK) $(BIN)/pytest -m soak -s
+	@echo "soak: the whole engine, faults on, $(SECONDS_TO_SOAK) s" && SECONDS_TO_SOAK=$(SECONDS_TO_SOAK) $(BIN)/pytest tests/soak -m soak -s
+	@echo "soak: a thousand kills, chaos, the rest" && SECONDS_TO_SOAK=$(SECONDS_OF_OTHERS) $(BIN)/pytest -m soak -s --ignore=tests/soak
 
 bench: $(VENV)/.dev
 	@$(BIN)/trading-cli bench core --write benchmarks/results.json
 	@$(BIN)/trading-cli bench wire --write benchmarks/results.json
+	@$(BIN)/trading-cli bench restart --write benchmarks/results.json
 
 peers: .venv-peers/.done
 	@echo "peers: ready in .venv-peers"

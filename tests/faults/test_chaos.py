@@ -22,7 +22,7 @@ from zygotes import Zygote  # noqa: E402
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 SECONDS = float(os.environ.get("SECONDS_TO_SOAK", "3600"))
 SPELL_S = 2.5
-STRIKES_S = (0.1, 0.5)
+STRIKES_S = (0.05, 0.35)
 
 
 def chaos(folder: Path, seed: int, spells: int) -> Storm:
@@ -39,6 +39,7 @@ def chaos(folder: Path, seed: int, spells: int) -> Storm:
         totals = storm.end()
     finally:
         zygote.close()
+        storm.close()
         floor.stop()
     print(f"\nseed {seed}: {spells} spells, {dict(storm.counts)}, {totals}")
     assert totals["placed"] > 0 and totals["fills"] > 0
@@ -46,8 +47,8 @@ def chaos(folder: Path, seed: int, spells: int) -> Storm:
 
 
 def test_everything_goes_wrong_at_once(tmp_path: Path) -> None:
-    storm = chaos(tmp_path, SEED, 5)
-    assert sum(storm.counts.values()) >= 20 and storm.counts["kill -9"] > 0
+    storm = chaos(tmp_path, SEED, 3)
+    assert len(storm.counts) >= len(TROUBLES) * 2 // 3, "most of them happened"
 
 
 @pytest.mark.soak

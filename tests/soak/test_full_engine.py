@@ -65,6 +65,7 @@ def test_the_whole_engine_with_faults_on(tmp_path: Path) -> None:
         totals = storm.end()
     finally:
         zygote.close()
+        storm.close()
         floor.stop()
     report = summary(storm, kills, totals)
     print("\n" + json.dumps(report, indent=2))

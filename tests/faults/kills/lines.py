@@ -235,12 +235,17 @@ class Line:
         """Whether what was heard at that time (wall) may be in no journal."""
         return False
 
+    def runs(self) -> list[Path]:
+        """Folders of all lives that got as far as a journal, in order."""
+        return [
+            path for path in sorted((self.home / "runs").glob("*-live"))
+            if (path / manifests.FILE).exists() and any((path / segments.FOLDER).glob("*.keel"))
+        ]  # fmt: skip
+
     def journals(self) -> tuple[list[Any], list[str]]:
         """Records of every run, one after the other; names of the instruments."""
         found, names = [], []
-        for path in sorted((self.home / "runs").glob("*-live")):
-            if not (path / manifests.FILE).exists() or not any((path / segments.FOLDER).glob("*.keel")):
-                continue
+        for path in self.runs():
             names = [f"{one.venue} {one.symbol}" for one in manifests.read(path).instruments]
             found.append(r.joined(list(segments.read(path)))["record"])
         return found, names

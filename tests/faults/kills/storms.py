@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from databases import Shelf
 from fates import Fate
 from lines import START_S, STEP_S, Broken, Line
 from market import Walk
@@ -100,6 +101,7 @@ class Storm(Line):
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._waiting = 0
         self._deck: list[str] = []
+        self.shelf = Shelf(self.home)
 
     # --- the life ------------------------------------------------------------------------------------
 
@@ -115,6 +117,7 @@ class Storm(Line):
         if found["at"] != "ready":
             self._must_be_killed(NO_FATE, found)
             raise Broken("it was killed by nobody")
+        self.shelf.follow(self.runs()[-1])
 
     def kill(self) -> None:
         """`kill -9`, and the next life at once."""
@@ -184,6 +187,7 @@ class Storm(Line):
         for name in self.wires:
             self._mend(name)
         self.floor.redis.revive()
+        self.shelf.start()
         self.floor.tell("/faults", {}, "DELETE")
         for venue in VENUES.values():
             self._tell_fault(venue, "A14", skew_ms=0)
@@ -260,10 +264,17 @@ class Storm(Line):
         stop_redis(self._redis_home)
         self._later(1.0, lambda: self.floor.redis.revive() and None)
 
+    def database(self) -> None:
+        """PostgreSQL is gone for a while."""
+        self._count("PostgreSQL killed")
+        self.shelf.start()
+        self.shelf.kill()
+        self._later(1.0, self.shelf.start)
+
     def fill_disk(self) -> None:
         """No room for the journal: entries stop, exits go on; the next life has room."""
         self._count("disk full")
-        self._full[max((self.home / "runs").glob("*-live"))] = [time.time() - SAMPLE_S, float("inf")]
+        self._full[self.runs()[-1]] = [time.time() - SAMPLE_S, float("inf")]
         self._zygote.tell("disk full")
         self._later(1.0, self._restart)
 
@@ -325,7 +336,11 @@ class Storm(Line):
         self._dead_in_order()
         for wire in self.wires.values():
             wire.close()
-        return self.judge()
+        return self.judge() | {"projected": self.shelf.check(self.runs())}
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.shelf.close()
 
     def _dead_in_order(self) -> None:
         self._zygote.tell("stop")
@@ -349,6 +364,7 @@ TROUBLES: Final[dict[str, Callable[[Storm], None]]] = {
     "drop": Storm.drop,
     "slow": Storm.slow,
     "redis": Storm.redis,
+    "database": Storm.database,
     "disk full": Storm.fill_disk,
     "kill": Storm.kill,
 }
