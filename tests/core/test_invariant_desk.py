@@ -108,7 +108,7 @@ def test_an_old_order_in_the_pool_is_not_forgotten() -> None:
     made = Watched(max_positions=20)
     stop = made.unprotected()
     made.ack(stop)
-    for _ in range(700):
+    for _ in range(630):
         made.now_ns += SECOND_NS
         made.quote(1, 9_999, 10_000)
         made.ack(made.enter(1, 20, 9_900), r.ORDER_REJECT)
