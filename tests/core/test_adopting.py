@@ -76,12 +76,13 @@ def test_trade_ids_are_an_instruments_own_and_none_is_no_id() -> None:
 
 def test_the_newest_trade_ids_are_remembered() -> None:
     made = desk()
-    entry = made.enter(0, KEPT + 10, 9_990)
-    assert entry
+    made.quote(0, 999, 1_000)  # ten dollars; a lot is ten cents
+    entry = made.enter(0, KEPT + 10, 990, cap_bps=0.0)
+    assert entry, made.refused()
     for trade_id in range(1, KEPT + 6):
-        told(made, entry, trade_id, 1)
-    told(made, entry, KEPT + 5, 1)
-    told(made, entry, 6, 1)  # the oldest that is still known
+        told(made, entry, trade_id, 1, 1_000)
+    told(made, entry, KEPT + 5, 1, 1_000)
+    told(made, entry, 6, 1, 1_000)  # the oldest that is still known
     assert made.head.repeated == 2 and made.state.positions[0].qty_lots == KEPT + 5
 
 

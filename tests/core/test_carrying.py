@@ -148,6 +148,15 @@ def test_ids_that_may_be_used_up_are_left_out() -> None:
     assert (new.head.lost_from_id, new.head.lost_to_id) == (old.head.next_client_id, new.head.next_client_id)
 
 
+def test_who_dies_before_it_is_settled_leaves_out_more() -> None:
+    old = busy()
+    second, third = fresh(AAA, BBB), fresh(AAA, BBB)
+    carry_over(old.core, second.core, old.now_ns, ended_in_order=False)
+    carry_over(second.core, third.core, old.now_ns, ended_in_order=False)
+    assert third.head.lost_from_id == old.head.next_client_id
+    assert third.head.lost_to_id == third.head.next_client_id == old.head.next_client_id + 2 * carrying.LOST_IDS
+
+
 def test_an_instrument_that_is_gone_must_be_idle() -> None:
     old = busy()
     new = fresh(BBB)
