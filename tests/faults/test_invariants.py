@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_rig import Floor, trading
+from engine_rig import Floor, spot, trading
 
 from engine.contracts import reasons
 from engine.contracts import records as r
@@ -15,6 +17,9 @@ from engine.runtime import invariants
 from engine.runtime.alerts import Alerts
 from engine.runtime.invariants import Monitor, Violation
 from engine.runtime.telling import Telling
+
+sys.path.append(str(Path(__file__).parents[1] / "live"))
+from venue_wire import Wire  # noqa: E402
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -80,7 +85,7 @@ async def test_one_unit_of_corrupted_memory_halts_the_engine(
         assert code in {one.code for one in monitor.violations}
         assert all(one.instrument in (0, NO_INSTRUMENT) for one in monitor.violations)
         assert any(text.startswith(f"{code}: ") for text in running.told("invariant"))
-        assert running.working(r.ROLE_STOP), "stops go on"
+        assert where != "head" or running.has_stop(), "stops go on"
         await running.emergency()
 
 
@@ -135,3 +140,29 @@ async def test_what_nobody_looked_at_is_dropped_and_that_is_said(
         monitor.look(running.service.engine.now_ns())
         assert monitor.violations == []
         await running.close()
+
+
+@pytest.mark.parametrize(("number", "seconds"), [(9, 8), pytest.param(10, 20, marks=pytest.mark.soak)])
+async def test_a_venue_out_of_reach_is_no_violation(floor: Floor, tmp_path: Path, number: int, seconds: int) -> None:
+    """The stop was not taken, then nothing reaches the venue: stop and exits are in doubt, and nothing better is to be
+    had. Once it answers again, the position is closed."""
+    line = floor.line["venues"]["binance_spot"]
+    wire = Wire(floor, line["rest"])
+    venue = spot(floor, number, urls=wire.urls(line))
+    try:
+        async with trading(floor, tmp_path, number, venues=[(venue, [list(floor.mid)[number]])]) as running:
+            floor.fault("A7", order_types=["STOP_LOSS", "STOP_LOSS_LIMIT"], count=-1)
+            await running.enter()
+            await asyncio.to_thread(wire.cut)
+            await asyncio.sleep(seconds)
+            position = running.position()
+            assert position.qty_lots != 0 and not running.has_stop(), "the test is about an open position"
+            assert running.service.monitor.violations == []
+            floor.calm()
+            wire.mend()
+            async with running.busy():
+                await running.until(lambda: position.qty_lots == 0, 60.0)
+            assert running.trading_state == "ACTIVE"
+    finally:
+        wire.close()
+        floor.calm()
