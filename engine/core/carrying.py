@@ -134,7 +134,14 @@ def _copy(name: str, source: Array, target: Array) -> None:
             if source[field].any():
                 raise _other(name, f"the field {field!r}, which this build does not know")
             continue
-        target[field][...] = source[field]
+        _copy_field(name, field, source[field], target[field])
+
+
+def _copy_field(name: str, field: str, source: Array, target: Array) -> None:
+    """A list that this build keeps longer begins with what was kept; one that it keeps shorter does not fit."""
+    if source.shape[:-1] != target.shape[:-1] or source.shape[-1] > target.shape[-1]:
+        raise _other(name, f"{field} of shape {source.shape} instead of {target.shape}")
+    target[..., : source.shape[-1]] = source
 
 
 def _other(name: str, what: str) -> Fatal:
