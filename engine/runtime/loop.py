@@ -25,6 +25,7 @@ from engine.contracts import reasons
 from engine.contracts.errors import Fatal, KeelError
 from engine.contracts.records import (
     BUY,
+    CANCEL_REJECT,
     FOK,
     LIMIT_ORDER,
     ORDER_REJECT,
@@ -205,15 +206,18 @@ class LiveLoop:
         caused_ns, cause = _CAUSE(self._live.cause.tobytes())
         for command in self._live.commands():
             role, kind, instrument, client_id, ref_id = _COMMAND(command.tobytes())
+            replaced_id = ref_id if kind == PLACE else 0
             if self.journal_fault and kind == PLACE and role == ROLE_ENTRY:
-                self._answer(command, ORDER_REJECT, reasons.JOURNAL_FAILED)
+                self._answer(command, CANCEL_REJECT, reasons.JOURNAL_FAILED, replaced_id)
+                self._answer(command, ORDER_REJECT, reasons.JOURNAL_FAILED, client_id)
                 continue
-            self.in_flight.sent(instrument, client_id, ref_id if kind == PLACE else 0)
+            self.in_flight.sent(instrument, client_id, replaced_id)
             try:
                 self._routes[instrument].send(command)
             except KeelError as error:  # one venue's trouble is not the others'
                 self._notice(Notice("engine", "refused", f"order {client_id} may not have left: {error}", instrument))
-                self._answer(command, ORDER_UNKNOWN, reasons.VENUE_REFUSED)
+                self._answer(command, ORDER_UNKNOWN, reasons.VENUE_REFUSED, replaced_id)
+                self._answer(command, ORDER_UNKNOWN, reasons.VENUE_REFUSED, client_id)
         if cause <= TRADE:
             self.latency.note(self._clock_ns() - caused_ns)
 
@@ -226,9 +230,12 @@ class LiveLoop:
             self.in_flight.rehearse(instrument, client_id)
             rehearse(blank)
 
-    def _answer(self, command: Any, kind: int, reason: int) -> None:
+    def _answer(self, command: Any, kind: int, reason: int, client_id: int) -> None:
+        """Tell the core what became of an order of a command that did not leave; 0: there is none."""
+        if not client_id:
+            return
         answer = np.zeros(1, RECORD)
-        answer["kind"], answer["instrument"], answer["client_id"] = kind, command.instrument, command.client_id
+        answer["kind"], answer["instrument"], answer["client_id"] = kind, command.instrument, client_id
         answer["ts_ns"] = answer["venue_ts_ns"] = self._clock_ns()
         answer["reason"] = reason
         self.lanes.account(answer, 1)

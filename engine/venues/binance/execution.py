@@ -57,6 +57,8 @@ class BinanceExecution:
             self._desk.send(order)
         else:  # starting again: nothing can leave, the engine tries once more
             kind = CANCEL_REJECT if order.kind == CANCEL else ORDER_REJECT
+            if kind == ORDER_REJECT and order.ref_id:  # what it was to replace stands
+                self._link.refuse(CANCEL_REJECT, order.instrument, order.ref_id, reasons.MARKET_CLOSED)
             self._link.refuse(kind, order.instrument, order.client_id, reasons.MARKET_CLOSED)
 
     def rehearse(self, command: Any) -> None:
