@@ -156,6 +156,8 @@ class Reconciler:
         self._engine.in_flight.recheck(
             [(one.instrument, one.client_id) for one in union.missing(self._core, venue.name, found, before_ns)]
         )
+        for order in union.stuck(self._core, venue.name, found, before_ns):  # the cancel, or its answer, is lost
+            self._tell(ORDER_UNKNOWN, order.instrument, order.client_id, 0)
         for one in union.orphans(self._core, found):
             if confirmed or self._again(venue, f"orphan {one.client_id}", one.venue_order_id):
                 self._cancel_orphan(venue, one)

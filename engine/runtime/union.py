@@ -69,6 +69,17 @@ def missing(core: Core, venue: str, found: Sequence[OpenOrder], before_ns: int) 
     ]  # fmt: skip
 
 
+def stuck(core: Core, venue: str, found: Sequence[OpenOrder], before_ns: int) -> list[Order]:
+    """Orders whose cancel was sent before `before_ns` and which the venue shows as open all the same."""
+    shown = {one.client_id for one in found}
+    cancel_ns = core.state.orders["cancel_ns"]
+    return [
+        one for one in working(core, venue)
+        if one.status == life.CANCELING and one.client_id in shown
+        and int(cancel_ns[one.client_id % len(cancel_ns)]) < before_ns
+    ]  # fmt: skip
+
+
 def orphans(core: Core, found: Sequence[OpenOrder]) -> list[OpenOrder]:
     """Orders of ours that the venue shows as open and the core does not take for working."""
     return [one for one in found if one.client_id is not None and not is_working(core, one.client_id)]

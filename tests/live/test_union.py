@@ -182,3 +182,14 @@ def test_moving_changes_with_positions_and_orders_and_with_nothing_else() -> Non
     core.state.positions["qty_lots"] = 1
     assert len({before, changed, union.moving(core)}) == 3
     assert np.array_equal(core.state.positions["qty_lots"], [1])
+
+
+def test_an_order_whose_cancel_was_lost_is_stuck() -> None:
+    core = core_of(spot())
+    order(core, 1, life.CANCELING)
+    order(core, 2, life.CANCELING)
+    order(core, 3, life.ACCEPTED)
+    core.state.orders["cancel_ns"][1], core.state.orders["cancel_ns"][2] = 10, 100
+    found = [shown(1), shown(2), shown(3)]
+    assert [one.client_id for one in union.stuck(core, "coins", found, 50)] == [1], "the other's may be under way"
+    assert union.stuck(core, "coins", [shown(3)], 50) == [], "gone at the venue: its answer comes"
