@@ -69,7 +69,7 @@ def test_the_digest_does_not_depend_on_how_entries_are_grouped(tmp_path: Path) -
 def test_long_appends_are_split_into_frames(tmp_path: Path) -> None:
     write(tmp_path, [random_entries(2 * FRAME_ENTRIES + 5)])
     found = read(tmp_path).drain()
-    assert (found.frames, found.entries) == (3, 2 * FRAME_ENTRIES + 5)
+    assert (found.frames, found.entries) == (3 + 1, 2 * FRAME_ENTRIES + 5), "and the closing mark"
 
 
 def test_a_tail_torn_at_any_byte_is_cut_and_reported(tmp_path: Path) -> None:
