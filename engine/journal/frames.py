@@ -46,7 +46,7 @@ def damaged(path: Path, offset: int, what: str) -> DamagedJournal:
     """The error for damage at a byte offset of a segment, with the fix."""
     return DamagedJournal(
         f"journal segment {path} is damaged at byte {offset}: {what}; "
-        "restore the run folder from a copy, or run it again"
+        "restore the run folder from a copy, or run it again (an engine: trading-cli up --fresh carries nothing over)"
     )
 
 
