@@ -201,11 +201,15 @@ class _Channel:
         """One more to deliver."""
         with self._lock:
             self._waiting.pop(alert.about, None)
+            self._make_room()
             self._waiting[alert.about] = alert
-            if len(self._waiting) > ROOM:
-                minor = (about for about, one in self._waiting.items() if one.is_minor)
-                del self._waiting[next(minor, next(iter(self._waiting)))]
         self._woken.set()
+
+    def _make_room(self) -> None:
+        """For one more: the oldest that is not CRITICAL goes, else the oldest."""
+        if len(self._waiting) >= ROOM:
+            minor = (about for about, one in self._waiting.items() if one.is_minor)
+            del self._waiting[next(minor, next(iter(self._waiting)))]
 
     def finish(self, wait_s: float) -> None:
         """End once what waits was tried, or after `wait_s`."""
@@ -230,7 +234,9 @@ class _Channel:
                 tries = 0
                 continue
             with self._lock:
-                self._waiting.setdefault(alert.about, alert)
+                if alert.about not in self._waiting:
+                    self._make_room()
+                    self._waiting[alert.about] = alert
             if self._ending:
                 return
             self._woken.wait(TRIES_S[min(tries, len(TRIES_S) - 1)])
