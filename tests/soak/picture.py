@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 from typing import Final, NamedTuple
 
 WIDTH: Final = 1000
@@ -12,6 +13,7 @@ RIGHT: Final = 20
 HIGH: Final = 110
 GAP: Final = 44
 TOP: Final = 96
+LETTERS: Final = 125  # in a line of words
 COLOURS: Final = ("#1f5fa8", "#c2571a", "#2e7d4f")
 
 
@@ -32,6 +34,7 @@ class Panel(NamedTuple):
 
 def draw(title: str, words: Sequence[str], panels: Sequence[Panel], marks: Sequence[tuple[float, str]]) -> str:
     """The picture. `words`: lines below the title; `marks`: (seconds, colour) of moments drawn through all panels."""
+    words = [part for line in words for part in wrap(line, LETTERS)]
     end_s = max((x for panel in panels for curve in panel.curves for x, _ in curve.points), default=1.0)
     height = TOP + 18 * len(words) + len(panels) * (HIGH + GAP) + 20
     made = [
