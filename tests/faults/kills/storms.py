@@ -59,10 +59,6 @@ class SlowWire(Wire):
             writer.close()
 
 
-MOST_SKEW_S = 2.5
-"""How far the venue's clock is set forward or back."""
-
-
 class Sample(NamedTuple):
     """One second. `up`: it answered, could journal, and had its order connections wherever the venue could be reached;
     `excused`: some venue could not be reached by anybody, or was out of reach until `RECONNECT_S` ago."""
@@ -292,8 +288,7 @@ class Storm(Line):
         return found
 
     def was_unjournalled(self, at_s: float) -> bool:
-        """By the venue's clock, which jumps."""
-        return any(first - MOST_SKEW_S <= at_s <= last + MOST_SKEW_S for first, last in self._full.values())
+        return any(first <= at_s <= last for first, last in self._full.values())
 
     def _opening_id(self, path: Path) -> int:
         return int(opening_core(path, manifests.read(path)).state.head[0].next_client_id)
