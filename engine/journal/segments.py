@@ -176,6 +176,7 @@ class JournalWriter:
     valid entry of an existing journal (cutting a torn tail, told in `recovery`); without it one is refused.
 
     Raises Fatal when the disk is full or another writer has the journal; every frame written before stays readable.
+    After a full disk the same writer goes on as soon as there is room: `entries` counts what was written.
     """
 
     def __init__(
@@ -194,7 +195,7 @@ class JournalWriter:
         try:
             self._open(directory, resume)
         except Fatal:
-            self._abandon()
+            self.abandon()
             raise
 
     @property
@@ -245,7 +246,7 @@ class JournalWriter:
         try:
             os.fdatasync(self._file)
         except OSError as error:
-            self._abandon()
+            self.abandon()
             raise atomic.write_failure(self._path, error) from error
         self._synced_ns = time.monotonic_ns()
 
@@ -258,9 +259,11 @@ class JournalWriter:
         """Mark the end on purpose, sync and let go. Closing again does nothing."""
         if self._file < 0:
             return
-        self._write_frame(np.zeros(0, ENTRY))
-        self.sync()
-        self._abandon()
+        try:
+            self._write_frame(np.zeros(0, ENTRY))
+            self.sync()
+        finally:
+            self.abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -287,15 +290,16 @@ class JournalWriter:
     def _start_segment(self, number: int) -> None:
         if self._file >= 0:
             self.sync()
-            os.close(self._file)
-            self._file = -1
-        self._path = self._folder / f"{number:06d}.keel"
+        path = self._folder / f"{number:06d}.keel"
+        atomic.replace_file(path, [frames.encode_header(number, self._hash.digest())])
         try:
-            atomic.replace_file(self._path, [frames.encode_header(number, self._hash.digest())])
-            self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
-        except (Fatal, OSError):
-            self._abandon()
+            opened = os.open(path, os.O_WRONLY | os.O_APPEND)
+        except OSError:
+            path.unlink()  # else what is still written to the one before would contradict it
             raise
+        if self._file >= 0:
+            os.close(self._file)
+        self._path, self._file = path, opened
         self._number, self._place, self._size = number, 0, frames.HEADER_BYTES
 
     def _write_frame(self, entries: Entries) -> memoryview:
@@ -311,8 +315,10 @@ class JournalWriter:
                 while written < size:
                     written += os.write(self._file, rest[written:])
         except OSError as error:
-            os.ftruncate(self._file, self._size)
-            self._abandon()
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError:
+                self.abandon()
             raise atomic.write_failure(self._path, error) from error
         self._size += size
         self._place += 1
@@ -322,7 +328,8 @@ class JournalWriter:
         if self._file < 0:
             raise Fatal(f"the journal in {self._folder} is closed; open a new writer with resume=True")
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """Let go of it without a word: as it is, to the last whole frame, it stays readable. Nothing more is taken."""
         for handle in (self._file, self._lock):
             if handle >= 0:
                 os.close(handle)

@@ -3,8 +3,8 @@
 Rules
 -----
 * What the world can see is journalled first: a command is sent only after it and every event before it were written.
-* Everything is written at the end of the turn that took it; the disk is synced every `SYNC_S`, in a thread. Writing
-  each turn keeps that code in the processor's caches, so that a turn with an order is no slower than one without.
+* Everything is written at the end of the turn that took it (`logbook.py`). That keeps the code in the processor's
+  caches, so that a turn with an order is no slower than one without.
 * Nothing here waits: not for a venue, a database, a log or the disk's sync.
 * Where the journal cannot be written, entries are refused on the spot; exits and cancels still go out.
 """
@@ -12,7 +12,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-import os
 import struct
 import time
 from collections import deque
@@ -22,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts import reasons
-from engine.contracts.errors import Fatal, KeelError
+from engine.contracts.errors import KeelError
 from engine.contracts.records import (
     BUY,
     CANCEL_REJECT,
@@ -41,9 +40,9 @@ from engine.journal.segments import JournalWriter
 from engine.runtime.inflight import InFlight
 from engine.runtime.lanes import MARKET_ROOM, Lanes
 from engine.runtime.latency import Latency
+from engine.runtime.logbook import Logbook
 from engine.venues.port import Execution, Notice, Records, Rehearsing
 
-SYNC_S: Final = 0.05
 SEEN_BLOCKS: Final = 16_384
 REHEARSE_NS: Final = 1_000_000
 REHEARSAL_ID: Final = (1 << 63) - 1
@@ -67,7 +66,7 @@ class LiveLoop:
         """`routes[i]` is where orders for instrument `i` go. `notice` takes what people should be told."""
         self.core = core
         self._live = LiveCore(core)
-        self._journal = journal
+        self.logbook = Logbook(journal, notice)
         self._routes = routes
         self._notice = notice
         self._clock_ns = clock_ns
@@ -75,9 +74,6 @@ class LiveLoop:
         self._timer_lane = new_lane(16)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_ns = timers.NEVER
-        self._sync_timer: asyncio.TimerHandle | None = None
-        self._syncing = self._is_unsynced = False
-        self.journal_fault = ""
         self.broken: asyncio.Future[None] = self._loop.create_future()  # fails with what broke a turn
         self.lanes = Lanes(self._wake, notice, room)
         self.in_flight = InFlight(routes, self.lanes, clock_ns)
@@ -163,42 +159,17 @@ class LiveLoop:
         entries = self._live.spooled()
         if not len(entries):
             return
-        if not self.journal_fault:
-            try:
-                self._journal.append(entries)
-            except (Fatal, OSError) as error:
-                self._journal_failed(f"the journal cannot be written: {error}")
+        self.logbook.write(entries)
         block = entries.tobytes()
         self.journalled.append(block)
         for tap in self.taps:
             tap(block)
         self._live.clear()
-        self._is_unsynced = True
-        if self._sync_timer is None and not self._syncing:
-            self._sync_timer = self._loop.call_later(SYNC_S, self._sync)
 
-    def _sync(self) -> None:
-        self._sync_timer = None
-        if self.journal_fault:
-            return
-        try:
-            handle = self._journal.duplicate_handle()
-        except OSError as error:  # no file handle left
-            self._journal_failed(f"the journal cannot be synced to disk: {error}")
-            return
-        self._syncing, self._is_unsynced = True, False
-        self._loop.run_in_executor(None, _sync_and_close, handle).add_done_callback(self._synced)
-
-    def _synced(self, done: asyncio.Future[None]) -> None:
-        self._syncing = False
-        if not done.cancelled() and done.exception() is not None:
-            self._journal_failed(f"the journal cannot be synced to disk: {done.exception()}")
-        elif self._is_unsynced:  # written meanwhile; nothing else may come to ask for it
-            self._sync_timer = self._loop.call_later(SYNC_S, self._sync)
-
-    def _journal_failed(self, why: str) -> None:
-        self.journal_fault = why
-        self._notice(Notice("journal", "refused", f"{why}; no entries until restarted"))
+    @property
+    def journal_fault(self) -> str:
+        """Why the journal cannot be written now; empty where it can."""
+        return self.logbook.fault
 
     # --- commands out -----------------------------------------------------------------------------
 
@@ -249,10 +220,9 @@ class LiveLoop:
             last["timer_id"] = (timers.MARK_EQUITY, timers.JUDGE_DAY)
             self.inject(last)
         self.in_flight.close()
-        self._is_unsynced = False  # closing the journal syncs it
-        for timer in (self._timer, self._sync_timer):
-            if timer is not None:
-                timer.cancel()
+        self.logbook.close()
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def blank_entry(instrument: int) -> Any:
@@ -261,10 +231,3 @@ def blank_entry(instrument: int) -> Any:
     made["kind"], made["role"], made["instrument"], made["client_id"] = PLACE, ROLE_ENTRY, instrument, REHEARSAL_ID
     made["order_type"], made["tif"], made["side"], made["price_ticks"], made["qty_lots"] = LIMIT_ORDER, FOK, BUY, 1, 1
     return made[0]
-
-
-def _sync_and_close(handle: int) -> None:
-    try:
-        os.fdatasync(handle)
-    finally:
-        os.close(handle)

@@ -106,7 +106,7 @@ class Service:
         self._beside: list[asyncio.Task[None]] = []  # of nobody's
         self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self.notice)
         self.showing.reconciler = self.reconciler
-        self.snapshots = Snapshots(run_dir, core, self._journal, self.notice)
+        self.snapshots = Snapshots(run_dir, core, self.engine.logbook, self.notice)
 
     # --- running ----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from engine.contracts.errors import Fatal
 from engine.core.carrying import parts_of
 from engine.core.state import Core
 from engine.journal import recovery
-from engine.journal.segments import JournalWriter
+from engine.runtime.logbook import Logbook
 from engine.venues.port import Notice
 
 EVERY_S: Final = 60.0
@@ -27,8 +27,8 @@ MOST_EVENTS: Final = 500_000
 class Snapshots:
     """Of one run. Everything journalled is flushed when a turn ends, so the state belongs to its last event."""
 
-    def __init__(self, run_dir: Path, core: Core, journal: JournalWriter, notice: Callable[[Notice], None]) -> None:
-        self._run_dir, self._core, self._journal, self._notice = run_dir, core, journal, notice
+    def __init__(self, run_dir: Path, core: Core, logbook: Logbook, notice: Callable[[Notice], None]) -> None:
+        self._run_dir, self._core, self._logbook, self._notice = run_dir, core, logbook, notice
         self._trouble = ""
         self._seq = int(core.state.head[0].seq)
 
@@ -38,6 +38,8 @@ class Snapshots:
         last_s = loop.time()
         while True:
             await asyncio.sleep(LOOK_S)
+            if self._logbook.fault:
+                continue  # never ahead of the journal: what the journal lacks, a restart must ask the venues for
             events = int(self._core.state.head[0].seq) - self._seq
             if events and (loop.time() - last_s >= EVERY_S or events >= MOST_EVENTS):
                 taken = self._taken()
@@ -50,7 +52,7 @@ class Snapshots:
 
     def _taken(self) -> tuple[dict[str, Any], int, int]:
         self._seq = int(self._core.state.head[0].seq)
-        return dict(parts_of(self._core)), self._seq, self._journal.segment
+        return dict(parts_of(self._core)), self._seq, self._logbook.segment
 
     def _write(self, parts: dict[str, Any], seq: int, segment: int) -> None:
         try:

@@ -334,10 +334,10 @@ class Trading:
         for task in (*self.service._tasks, *self.service._beside):
             task.cancel()
         engine.in_flight.close()
-        for timer in (engine._timer, engine._sync_timer):
-            if timer is not None:
-                timer.cancel()
-        self.service._journal._abandon()
+        if engine._timer is not None:
+            engine._timer.cancel()
+        self.service._journal.abandon()
+        engine.logbook.close()  # its timers; it can write nothing any more
         engine._take = engine._flush = lambda *_: None  # type: ignore[method-assign]
 
     async def stop(self) -> None:

@@ -213,41 +213,57 @@ def sent(floor: Floor, account: int) -> list[tuple[str, str]]:
     return [(order["side"], order["type"]) for order in orders]
 
 
-@pytest.mark.parametrize("is_crash", [False, True], ids=["ended", "killed"])
-async def test_a20_the_disk_is_full(floor: Floor, tmp_path: Path, is_crash: bool) -> None:
+@pytest.mark.parametrize("end", ["room again", "ended", "killed"])
+async def test_a20_the_disk_is_full(floor: Floor, tmp_path: Path, end: str) -> None:
     """A person is told within two seconds; entries stop at once; a stop that is missing is placed, an exit leaves. With
-    room again the next life knows all of it, or, where even the end was lost, learns it from the venue."""
-    account = 1 + is_crash
-    async with trading(floor, tmp_path, account, ["BTC/USDT"]) as running:
-        await running.enter()
-        await running.guarded()
-        position = running.position()
-        with full_disk(running.service.run_dir):
-            told = asyncio.create_task(running.until(lambda: running.told("refused"), 2.0))
-            await running.quote(running.mid)
-            await told
-            assert any("File too large" in text and "no entries until" in text for text in running.told("refused"))
-            before = await asyncio.to_thread(sent, floor, account)
-            await asyncio.to_thread(floor.fault, "A8", account=account)
-            await running.guarded()
-            assert running.has_stop() and position.qty_lots > 0, "stops go on"
-            await running.leave()
-            await running.move(1.001)
-            await running.until(lambda: running.core.state.head[0].pending_entries == 0 and not running.working())
-            assert position.qty_lots == 0 and running.trading_state == "ACTIVE"
-            after_it = (await asyncio.to_thread(sent, floor, account))[len(before) :]
-            assert after_it == [("SELL", "STOP_LOSS"), ("SELL", "MARKET")], "a stop, an exit, and no entry"
-            rejected = np.frombuffer(b"".join(running.service.engine.journalled), r.ENTRY)["record"]
-        assert reasons.JOURNAL_FAILED in rejected["reason"][rejected["kind"] == r.ORDER_REJECT]
-        if is_crash:
-            await running.settle()
-            running.die()
-    assert manifest.read(running.service.run_dir).digest == "", "its end is not in its journal"
+    room again everything is written, and entries go on; where it ends before that, in order or not, the next life
+    learns from the venue what the journal lacks."""
+    account = 1 + ["room again", "ended", "killed"].index(end)
+    with ExitStack() as space:
+        running = await _full(floor, tmp_path, account, space, end)
+    is_whole = end == "room again"
+    assert (manifest.read(running.service.run_dir).digest != "") == is_whole
     async with trading(floor, tmp_path, account, ["BTC/USDT"], plan=after(running)) as second:
         await second.close()
         await second.until(lambda: not second.working())
-    if is_crash:
+    if not is_whole:
         assert closed(second)[0] == reasons.MANUAL_EXIT, "by an order that nobody here remembers"
     assert not (second.records()["record"]["kind"] == r.VIOLATION).any()
     held = {row["asset"]: float(row["free"]) for row in (await second.ask("/api/v3/account"))["balances"]}
     assert round(held["USDT"] * 1e8) == int(second.core.state.head[0].cash_e8)
+
+
+async def _full(floor: Floor, home: Path, account: int, space: ExitStack, end: str) -> Trading:
+    """A life whose disk is full from its first position on."""
+    async with trading(floor, home, account, ["BTC/USDT"]) as running:
+        await running.enter()
+        await running.guarded()
+        position = running.position()
+        no_room = space.enter_context(ExitStack())
+        no_room.enter_context(full_disk(running.service.run_dir))
+        told = asyncio.create_task(running.until(lambda: running.told("refused"), 2.0))
+        await running.quote(running.mid)
+        await told
+        assert any("File too large" in text and "no entries until" in text for text in running.told("refused"))
+        before = await asyncio.to_thread(sent, floor, account)
+        await asyncio.to_thread(floor.fault, "A8", account=account)
+        await running.guarded()
+        assert running.has_stop() and position.qty_lots > 0, "stops go on"
+        await running.leave()
+        await running.move(1.001)
+        await running.until(lambda: running.core.state.head[0].pending_entries == 0 and not running.working())
+        assert position.qty_lots == 0 and running.trading_state == "ACTIVE"
+        after_it = (await asyncio.to_thread(sent, floor, account))[len(before) :]
+        assert after_it == [("SELL", "STOP_LOSS"), ("SELL", "MARKET")], "a stop, an exit, and no entry"
+        rejected = np.frombuffer(b"".join(running.service.engine.journalled), r.ENTRY)["record"]
+        assert reasons.JOURNAL_FAILED in rejected["reason"][rejected["kind"] == r.ORDER_REJECT]
+        if end == "room again":
+            no_room.close()
+            await running.until(lambda: not running.service.engine.journal_fault)
+            await running.enter()
+            await running.guarded()
+            await running.leave()
+        if end == "killed":
+            await running.settle()
+            running.die()
+    return running

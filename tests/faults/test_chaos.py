@@ -46,7 +46,6 @@ def chaos(folder: Path, seed: int, spells: int) -> Storm:
     return storm
 
 
-@pytest.mark.soak
 def test_everything_goes_wrong_at_once(tmp_path: Path) -> None:
     storm = chaos(tmp_path, SEED, 3)
     assert len(storm.counts) >= len(TROUBLES) * 2 // 3, "most of them happened"

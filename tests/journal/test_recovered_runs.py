@@ -136,7 +136,7 @@ def test_a_torn_tail_is_told_and_left_out(tmp_path: Path) -> None:
     life = Life(tmp_path).turns(9)
     before = state.digest(life.core)
     life.turns(1)
-    life.writer._abandon()
+    life.writer.abandon()
     path = life.run_dir / "journal" / "000000.keel"
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size - 3)

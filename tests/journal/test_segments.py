@@ -236,7 +236,7 @@ FULL_DISK = """
     from engine.contracts.records import ENTRY
     from engine.journal.segments import JournalWriter
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
     writer = JournalWriter(Path(sys.argv[1]))
     try:
         for k in range(100):
@@ -248,22 +248,33 @@ FULL_DISK = """
     try:
         writer.append(entries)
     except Fatal as error:
-        print(error)
+        print(writer.entries, error)
+    if sys.argv[2] == "room":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        writer.append(entries)
+        writer.close()
 """
 
 
 def test_a_full_disk_is_fatal_and_leaves_a_journal_that_opens(tmp_path: Path) -> None:
     assert resource.RLIMIT_FSIZE  # the kernel takes a part of the third frame, then refuses the rest
-    command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path)]
+    command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path), "no room"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     first, second = result.stdout.splitlines()
     assert first == (
         f"2 cannot write {segment(tmp_path)}: File too large; "
         "free space on that disk (or make the folder writable) and start again"
     )
-    assert "is closed" in second
+    assert second == "10 " + first.removeprefix("2 ")
     found = recover(tmp_path)
     assert (found.entries, found.torn_bytes, found.last_seq) == (10, 0, 1)
     with JournalWriter(tmp_path, resume=True) as writer:
         writer.append(random_entries(1, first_seq=2))
     assert read(tmp_path).drain().entries == 11
+
+
+def test_a_writer_goes_on_once_the_disk_has_room(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path), "room"]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    found = recover(tmp_path)
+    assert (found.entries, found.torn_bytes, found.last_seq) == (15, 0, 2)

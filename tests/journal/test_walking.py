@@ -37,7 +37,7 @@ def written(directory: Path, sizes: list[int], closed: bool = True, segment_byte
     if closed:
         writer.close()
     else:
-        writer._abandon()
+        writer.abandon()
     return directory / segments.FOLDER
 
 

@@ -17,7 +17,7 @@ from engine.contracts.records import ORDER_ACK, ORDER_REJECT, ORDER_UNKNOWN, QUO
 from engine.core import state
 from engine.core.limits import Limits
 from engine.journal import segments
-from engine.runtime import inflight, loop
+from engine.runtime import inflight, logbook
 from engine.runtime.inflight import InFlight
 from engine.runtime.lanes import ACCOUNT_ROOM, Lanes
 from engine.runtime.loop import LiveLoop
@@ -92,7 +92,7 @@ async def test_what_is_written_while_the_disk_syncs_is_synced_too(
         if len(synced) == 2:
             running.call_soon_threadsafe(done.set)
 
-    monkeypatch.setattr(loop, "_sync_and_close", sync)
+    monkeypatch.setattr(logbook, "_sync_and_close", sync)
     engine.inject(quote(clock.ns))
     async with asyncio.timeout(5):
         await done.wait()

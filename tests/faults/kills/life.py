@@ -138,6 +138,8 @@ async def _listen(service: Service, said: asyncio.Queue[bytes], trap: Trap) -> N
             trap.is_armed = True
         elif word.get("say") == "disk full":
             _fill_disk(service)
+        elif word.get("say") == "disk has room":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         elif word.get("say") == "stop":
             return
         if service.engine.broken.done():

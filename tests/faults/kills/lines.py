@@ -179,9 +179,9 @@ class Line:
         if found is None or found["at"] != "books":
             raise Broken(f"asked for its books, it says {found}")
         said = self._last = found["books"]
-        if said["state"] != "ACTIVE" or said["violations"] or said["fault"] or said["quarantined"]:
+        if said["state"] != "ACTIVE" or said["violations"] or said["quarantined"]:
             raise Broken(f"it does not trade on: {said}")
-        if said["unanswered"] or any(one["status"] in UNSETTLED for one in said["working"]):
+        if said["fault"] or said["unanswered"] or any(one["status"] in UNSETTLED for one in said["working"]):
             return f"not settled: {said}"
         return "; ".join(self._differences(said))
 
@@ -231,10 +231,6 @@ class Line:
         """Client ids that may have been used without being in a journal: none, where the disk has room."""
         return set()
 
-    def was_unjournalled(self, at_s: float) -> bool:
-        """Whether what was heard at that time (wall) may be in no journal."""
-        return False
-
     def runs(self) -> list[Path]:
         """Folders of all lives that got as far as a journal, in order."""
         return [
@@ -271,9 +267,7 @@ class Ledger:
         if lost:
             raise Broken(f"orders at the venues that are in no journal: {sorted(lost)}")
         refused = set(self.records["client_id"][self.records["kind"] == r.ORDER_REJECT].tolist())
-        places = self.records[self.records["kind"] == r.PLACE]
-        unheard = {int(one["client_id"]) for one in places if self._line.was_unjournalled(one["ts_ns"] / 1e9)}
-        missing = {n for n in placed if f"{self._line.prefix}-{n}" not in there} - refused - unheard
+        missing = {n for n in placed if f"{self._line.prefix}-{n}" not in there} - refused
         if missing:
             raise Broken(f"orders of the journals that the venues do not have and nobody refused: {missing}")
         for number, name in enumerate(self._names):
@@ -304,14 +298,13 @@ class Ledger:
         }
         rules = self._line.rules[symbol]
         books = self._line._spot if venue == "coins" else self._line._usdm
-        theirs: dict[tuple[int, ...], int] = {
+        theirs = {
             (one.trade_id, int(one.price / rules.tick_size), int(one.quantity / rules.lot_size), int(one.fee * E8),
-             one.side): one.time_ms
+             one.side)
             for one in books.fills(_name(symbol))
         }  # fmt: skip
-        unheard = {fill for fill, time_ms in theirs.items() if self._line.was_unjournalled(time_ms / 1000)}
-        if told - theirs.keys() or theirs.keys() - told - unheard:
-            raise Broken(f"fills of {name}: journals only {told - theirs.keys()}, venue only {theirs.keys() - told}")
+        if told != theirs:
+            raise Broken(f"fills of {name}: journals only {told - theirs}, venue only {theirs - told}")
         if len(told) != len({one[0] for one in told}):
             raise Broken(f"fills of {name} were told in two ways: {sorted(told)}")
         return len(theirs)

@@ -72,7 +72,7 @@ class Sample(NamedTuple):
 
 class Storm(Line):
     """See above. `seen` is every second of it, `counts` what went wrong how often, `starts_s` how long each restart
-    took, from the death to the next life's first order, and `down_s` all of them together."""
+    took, from the death until the next life is reconciled and trades, and `down_s` all of them together."""
 
     def __init__(
         self, floor: Any, zygote: Zygote, walk: Walk, folder: Path, number: int, spots: Sequence[str],
@@ -95,8 +95,8 @@ class Storm(Line):
         self.counts: Counter[str] = Counter()
         self.seen: list[Sample] = []
         self.starts_s: list[float] = []
-        self.down_s = 0.0
-        self._full: dict[Path, list[float]] = {}  # runs whose disk was full; from when until when, wall
+        self.down_s = self._ready_s = 0.0
+        self._full: set[Path] = set()  # runs whose disk was full
         self._begun = time.monotonic()
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._waiting = 0
@@ -117,6 +117,7 @@ class Storm(Line):
         if found["at"] != "ready":
             self._must_be_killed(NO_FATE, found)
             raise Broken("it was killed by nobody")
+        self._ready_s = time.monotonic()
         self.shelf.follow(self.runs()[-1])
 
     def kill(self) -> None:
@@ -126,7 +127,7 @@ class Storm(Line):
 
     def _dead(self, end: Callable[[], None], wanted: int) -> None:
         begun = time.monotonic()
-        self._due = [item for item in self._due if item[1] != self._restart]
+        self._due = [item for item in self._due if item[1] != self._make_room]  # the next life has room
         end()
         while (found := self._zygote.next(STEP_S)) is None or found["at"] != "dead":
             self._undo(time.monotonic())
@@ -134,11 +135,9 @@ class Storm(Line):
                 raise Broken(f"it does not end: {self.words(NO_FATE)}")
         if found["signal"] != wanted or found["code"] not in (0, -9):
             raise Broken(f"it ended otherwise: {found}: {self.words(NO_FATE)}")
-        for window in self._full.values():
-            window[1] = min(window[1], time.time())
         self.begin()
-        self.down_s += time.monotonic() - begun
-        self.starts_s.append(round(time.monotonic() - begun, 3))
+        self.down_s += self._ready_s - begun
+        self.starts_s.append(round(self._ready_s - begun, 3))
 
     def check(self) -> None:
         """What must be true in the calm."""
@@ -272,14 +271,17 @@ class Storm(Line):
         self._later(1.0, self.shelf.start)
 
     def fill_disk(self) -> None:
-        """No room for the journal: entries stop, exits go on; the next life has room."""
+        """No room for the journal for a while: entries stop, exits go on; then all of it is written."""
         self._count("disk full")
-        self._full[self.runs()[-1]] = [time.time() - SAMPLE_S, float("inf")]
+        self._full.add(self.runs()[-1])
         self._zygote.tell("disk full")
-        self._later(1.0, self._restart)
+        self._later(1.0, self._make_room)
+
+    def _make_room(self) -> None:
+        self._zygote.tell("disk has room")
 
     def unjournalled(self) -> set[int]:
-        """Exits and stops of the lives whose disk was full: the state that the next life begins with knows of them."""
+        """Exits and stops of lives that were killed while the disk was full: the next life leaves their ids out."""
         found: set[int] = set()
         for path in self._full:
             ids = r.joined(list(segments.read(path)))["record"]
@@ -287,14 +289,14 @@ class Storm(Line):
             found |= set(range(last + 1, last + 1 + LOST_IDS))
         return found
 
-    def was_unjournalled(self, at_s: float) -> bool:
-        return any(first <= at_s <= last for first, last in self._full.values())
-
     def _opening_id(self, path: Path) -> int:
         return int(opening_core(path, manifests.read(path)).state.head[0].next_client_id)
 
-    def _restart(self) -> None:
-        """Ended in order, and begun again."""
+    def restart(self) -> None:
+        """Ended in order, and begun again; what a disk without room kept waiting is written before."""
+        self._count("restart")
+        self._due = [item for item in self._due if item[1] != self._make_room]
+        self._make_room()
         self._dead(lambda: self._zygote.tell("stop"), 0)
 
     @property
@@ -366,6 +368,7 @@ TROUBLES: Final[dict[str, Callable[[Storm], None]]] = {
     "redis": Storm.redis,
     "database": Storm.database,
     "disk full": Storm.fill_disk,
+    "restart": Storm.restart,
     "kill": Storm.kill,
 }
 
