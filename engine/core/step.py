@@ -122,6 +122,7 @@ def _market(s: Any, event: Any, out: Any) -> None:
         protect.watch_growth(s, i)
     if closed != 0:
         table.on_bar(s, out, i, closed)
+    table.on_price(s, out, i, i64(kind))
     if p.qty_lots != 0 or p.stop_id != 0:
         protect.supervise(s, out, i)
 

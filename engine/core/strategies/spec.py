@@ -48,6 +48,7 @@ class Strategy(NamedTuple):
     on_tick: Callable[..., None]
     forget: Callable[..., None]
     rising: tuple[tuple[str, str], ...] = ()  # pairs of parameters of which the first must be the smaller
+    on_price: Callable[..., None] | None = None  # (s, out, i, kind): on every price of every instrument; fast or absent
 
     @property
     def params_dtype(self) -> np.dtype[Any]:

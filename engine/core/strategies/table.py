@@ -57,6 +57,26 @@ def _call_on_tick(rows: Sequence[Strategy]) -> Callable[..., None]:
     return each
 
 
+def _call_on_price(rows: Sequence[Strategy]) -> Callable[..., None]:
+    if not rows:
+
+        @kernel
+        def nobody(s: Any, out: Any, i: int, kind: int) -> None:
+            """No strategy wants every price."""
+
+        return nobody
+    on_price, number = rows[0].on_price, rows[0].number
+    rest = _call_on_price(rows[1:])
+
+    @kernel
+    def each(s: Any, out: Any, i: int, kind: int) -> None:
+        if s.enabled[number] != 0:
+            on_price(s, out, i, kind)
+        rest(s, out, i, kind)
+
+    return each
+
+
 def _call_forget(rows: Sequence[Strategy]) -> Callable[..., None]:
     forget_one = rows[0].forget
     rest = _call_forget(rows[1:]) if len(rows) > 1 else None
@@ -74,3 +94,4 @@ def _call_forget(rows: Sequence[Strategy]) -> Callable[..., None]:
 forget: Final = _call_forget(STRATEGIES)
 on_bar: Final = _call_on_bar(STRATEGIES)
 on_tick: Final = _call_on_tick(STRATEGIES)
+on_price: Final = _call_on_price([row for row in STRATEGIES if row.on_price is not None])
