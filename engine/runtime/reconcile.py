@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -85,8 +86,10 @@ class Reconciler:
         if since_ns:  # first: what was closed meanwhile needs no new stop
             await self._insist(venue, begun, lambda: venue.account.fills_since(since_ns - OVERLAP_NS))
             await self._heard()
-        for order in union.working(self._core, venue.name):
-            await self._insist(venue, begun, lambda order=order: self._ask(venue, order))  # type: ignore[misc]
+        await asyncio.gather(*(
+            self._insist(venue, begun, partial(self._ask, venue, order))
+            for order in union.working(self._core, venue.name)
+        ))  # fmt: skip
         await self._heard()
         await self._insist(venue, begun, lambda: self._compare_orders(venue, confirmed=True))
         await self._insist(venue, begun, lambda: self._compare_positions(venue, confirmed=True))

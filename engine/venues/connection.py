@@ -2,7 +2,8 @@
 
 Rules
 -----
-* Attempts are spaced by an exponential back-off with full jitter; a connection that lasted `STEADY_S` resets it.
+* Attempts are spaced by an exponential back-off with full jitter; a connection that lasted `STEADY_S` resets it, one
+  that delivered for `BRIEF_S` halves it: the other side is there again, and only one that keeps breaking is spared.
 * Life is data: pings and pongs do not count. A socket without data for `mute_s` is cut and opened anew. A socket that
   may rightly be silent gives a `heartbeat`, a question whose answer is data.
 * Binance ends every connection after 24 h: ours end themselves at `LIFE_S`, at a moment that is not busy.
@@ -27,6 +28,7 @@ from engine.venues.undecodable import Undecodable, shown
 FIRST_WAIT_S: Final = 0.05
 LONGEST_WAIT_S: Final = 30.0
 STEADY_S: Final = 10.0
+BRIEF_S: Final = 1.0
 HANDSHAKE_S: Final = 5.0
 LIFE_S: Final = 23 * 3600.0
 BUSY_S: Final = 1.0
@@ -117,8 +119,11 @@ class Connection(WSListener):
             while True:
                 began_s = time.monotonic()
                 why = await self._once()
-                if time.monotonic() - began_s >= STEADY_S:
+                lasted_s = time.monotonic() - began_s
+                if lasted_s >= STEADY_S:
                     self._failures = 0
+                elif self._delivers and lasted_s >= BRIEF_S:
+                    self._failures //= 2
                 if not self._told_lost:
                     self._told_lost = True
                     self._ear.say("lost", f"{self._name}: {why}; connecting again")

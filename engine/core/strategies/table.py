@@ -66,6 +66,7 @@ def _call_on_price(rows: Sequence[Strategy]) -> Callable[..., None]:
 
         return nobody
     on_price, number = rows[0].on_price, rows[0].number
+    assert on_price is not None, "only rows that have it are given"
     rest = _call_on_price(rows[1:])
 
     @kernel

@@ -34,7 +34,7 @@ from engine.journal.recovery import opening_core  # noqa: E402
 from engine.store.redis_server import stop_redis  # noqa: E402
 
 VENUES: Final = {"coins": "binance_spot", "futures": "binance_usdm"}
-SAMPLE_S: Final = 1.0
+SAMPLE_S: Final = 0.25
 SLOW_S: Final = 0.12
 RECONNECT_S: Final = 5.0
 """Pauses between attempts grow while a venue is away: so long after its return nobody need have noticed it."""
@@ -60,8 +60,8 @@ class SlowWire(Wire):
 
 
 class Sample(NamedTuple):
-    """One second. `up`: it answered, could journal, and had its order connections wherever the venue could be reached;
-    `excused`: some venue could not be reached by anybody, or was out of reach until `RECONNECT_S` ago."""
+    """`SAMPLE_S` of it. `up`: it answered, could journal, and had its order connections wherever the venue could be
+    reached; `excused`: some venue could not be reached by anybody, or was out of reach until `RECONNECT_S` ago."""
 
     at_s: float
     up: bool
@@ -71,7 +71,7 @@ class Sample(NamedTuple):
 
 
 class Storm(Line):
-    """See above. `seen` is every second of it, `counts` what went wrong how often, `starts_s` how long each restart
+    """See above. `seen` is every `SAMPLE_S` of it, `counts` what went wrong how often, `starts_s` how long each restart
     took, from the death until the next life is reconciled and trades, and `down_s` all of them together."""
 
     def __init__(
@@ -307,7 +307,7 @@ class Storm(Line):
     # --- looking ---------------------------------------------------------------------------------------
 
     def _sample(self) -> None:
-        """Ask how it is; a question without an answer since the last one is a second it was not up."""
+        """Ask how it is; a question without an answer since the last one is time it was not up."""
         if self._waiting:
             self._note(time.monotonic(), False, "no answer", {})
             return
