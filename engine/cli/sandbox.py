@@ -25,6 +25,12 @@ def sandbox(
     cash: Annotated[float, typer.Option(help="Quote asset each account starts with.")] = 10_000.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the synthetic market.")] = 1,
     minutes: Annotated[int, typer.Option(min=1, max=1440, help="Length of the synthetic market.")] = 60,
+    dislocations: Annotated[
+        float, typer.Option(min=0, max=60, help="How often a minute a pair leaves the others; synthetic markets only.")
+    ] = 0.0,
+    dislocation_bps: Annotated[float, typer.Option(min=1, max=1000, help="How far: 0.5 to 1.5 times this.")] = 60.0,
+    dislocation_ms: Annotated[int, typer.Option(min=50, max=60_000, help="How long, unless it is taken.")] = 2_000,
+    dislocation_usd: Annotated[float, typer.Option(min=1, max=1e7, help="How deep, in dollars.")] = 1_000.0,
     as_json: JsonOption = False,
 ) -> None:
     """Run SIMULATED exchanges until Ctrl-C: Binance spot, Binance USD-M, Coinbase. The first line on stdout is JSON:
@@ -34,6 +40,7 @@ def sandbox(
     """
     import asyncio
 
+    from engine.markets.dislocations import Dislocating
     from engine.sandbox.server import Sandbox, SandboxOptions, serve
 
     options = SandboxOptions(
@@ -41,6 +48,7 @@ def sandbox(
         symbols=tuple(s.strip() for s in symbols.split(",") if s.strip()), speed=speed,
         history_s=history if history is not None else 0.0 if raw else 600.0, port=port,
         accounts=accounts, cash=cash, seed=seed, minutes=minutes,
+        dislocations=Dislocating(dislocations, dislocation_bps, dislocation_ms, dislocation_usd),
     )  # fmt: skip
     if not (options.data or options.raw):
         say("no data given: a synthetic market that never existed is played")

@@ -60,12 +60,12 @@ def synthesize(
 
     Raises BadInput for days outside 1..1500, a negative seed, a naive start or a symbol that is no pair.
     """
-    names = _names(symbols)
+    names = pair_names(symbols)
     if not 1 <= days <= 1500:
         raise BadInput(f"days = {days} is outside 1..1500")
-    first_ms = _milliseconds(start)
+    first_ms = first_bar_ms(start)
     bars = days * 288
-    streams = _streams(seed, len(names) + 1)
+    streams = streams_of(seed, len(names) + 1)
     market = _walk(streams[0], bars, 1.0)
     tables = []
     for name, stream in zip(names, streams[1:], strict=True):
@@ -80,7 +80,7 @@ def synthesize(
             **columns,
         }
     )
-    write_parquet(_marked(table, seed), Path(out))
+    write_parquet(marked(table, seed), Path(out))
     return Path(out)
 
 
@@ -96,23 +96,24 @@ def synthesize_ticks(
 
     Raises BadInput like `synthesize`; minutes are bounded to 1..1440.
     """
-    names = _names(symbols)
+    names = pair_names(symbols)
     if not 1 <= minutes <= 1440:
         raise BadInput(f"minutes = {minutes} is outside 1..1440")
-    first_ms = _milliseconds(start)
+    first_ms = first_bar_ms(start)
     quotes: list[pa.Table] = []
     trades: list[pa.Table] = []
-    for name, stream in zip(names, _streams(seed, len(names)), strict=True):
+    for name, stream in zip(names, streams_of(seed, len(names)), strict=True):
         quote, trade = _ticks(name, stream, first_ms, minutes)
         quotes.append(quote)
         trades.append(trade)
     paths = Path(folder) / "quotes.parquet", Path(folder) / "trades.parquet"
     for path, tables in zip(paths, (quotes, trades), strict=True):
-        write_parquet(_marked(pa.concat_tables(tables), seed), path)
+        write_parquet(marked(pa.concat_tables(tables), seed), path)
     return paths
 
 
-def _names(symbols: Sequence[str]) -> list[str]:
+def pair_names(symbols: Sequence[str]) -> list[str]:
+    """Canonical names, each once. Raises BadInput for a symbol that is no pair, or none at all."""
     names = [canonical(VENUE, s) for s in symbols]
     for given, name in zip(symbols, names, strict=True):
         if name is None:
@@ -123,19 +124,22 @@ def _names(symbols: Sequence[str]) -> list[str]:
     return unique
 
 
-def _milliseconds(start: datetime) -> int:
+def first_bar_ms(start: datetime) -> int:
+    """UTC ms of the bar a start lies in. Raises BadInput where it has no time zone."""
     if start.tzinfo is None:
         raise BadInput(f"start = {start} has no time zone; give it as UTC")
     return int(start.timestamp() * 1000) // _BAR_MS * _BAR_MS
 
 
-def _streams(seed: int, count: int) -> list[np.random.Generator]:
+def streams_of(seed: int, count: int) -> list[np.random.Generator]:
+    """Independent streams of chance. Raises BadInput for a negative seed."""
     if seed < 0:
         raise BadInput(f"seed = {seed} must not be negative")
     return [np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(count)]
 
 
-def _marked(table: pa.Table, seed: int) -> pa.Table:
+def marked(table: pa.Table, seed: int) -> pa.Table:
+    """The table, saying of itself that it is synthetic."""
     return table.replace_schema_metadata({SYNTHETIC_KEY: str(seed).encode()})
 
 
@@ -179,7 +183,7 @@ def _candles(name: str, stream: np.random.Generator, market: Array, bars: int) -
     if cluster(name) == "stable":
         path, price, daily_volume = _basis(stream, bars), 1.0, 4e7
     else:
-        beta, own, price, daily_volume = _character(base, stream)
+        beta, own, price, daily_volume = character(base, stream)
         path = beta * market
         if own > 0.0:
             path = path + _walk(stream, bars, own)
@@ -203,7 +207,7 @@ def _candles(name: str, stream: np.random.Generator, market: Array, bars: int) -
     }
 
 
-def _character(base: str, stream: np.random.Generator) -> tuple[float, float, float, float]:
+def character(base: str, stream: np.random.Generator) -> tuple[float, float, float, float]:
     """Beta to the market, scale of own moves, first price and daily volume in dollars of one coin."""
     if base == "BTC":
         return 1.0, 0.0, 90_000.0, 2e9
@@ -214,7 +218,7 @@ def _character(base: str, stream: np.random.Generator) -> tuple[float, float, fl
 
 
 def _ticks(name: str, stream: np.random.Generator, first_ms: int, minutes: int) -> tuple[pa.Table, pa.Table]:
-    price = 1.0 if cluster(name) == "stable" else _character(legs(name)[0], stream)[2]
+    price = 1.0 if cluster(name) == "stable" else character(legs(name)[0], stream)[2]
     decimals = max(0, 5 - int(np.floor(np.log10(price))) - 1) if price < 1e4 else 2
     tick, count = 10.0**-decimals, minutes * 1200
     mid = price * np.exp(np.cumsum(stream.standard_t(4, count) * 8e-6))
@@ -237,9 +241,10 @@ def _ticks(name: str, stream: np.random.Generator, first_ms: int, minutes: int) 
         "size": np.round(stream.lognormal(0, 1, len(at)) * 200 / price, 5) + 1e-5,
         "side": side,
     }
-    return _named(name, quotes), _named(name, trades)
+    return named(name, quotes), named(name, trades)
 
 
-def _named(name: str, columns: dict[str, Array]) -> pa.Table:
+def named(name: str, columns: dict[str, Array]) -> pa.Table:
+    """Columns of one pair as a table of ticks."""
     rows = len(columns["ts_exch_ms"])
     return pa.table({"venue": pa.array([VENUE] * rows), "symbol": pa.array([name] * rows), **columns})

@@ -10,7 +10,7 @@ Rules
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,11 +23,11 @@ from engine.core.orders import POOL
 from engine.sandbox.accounts import Account, Fill, Order, OrderList, Report
 from engine.sandbox.clock import Clock
 from engine.sandbox.conditions import STOPS, TAKE_PROFITS, direction, next_due, promise
-from engine.sandbox.desk import happen
+from engine.sandbox.desk import hand_in, happen
 from engine.sandbox.faults import Faults
 from engine.sandbox.reports import arranged
 from engine.sandbox.tape import Tape
-from engine.sandbox.ticket import OrderRefused, Ticket, command_of
+from engine.sandbox.ticket import OrderRefused, Ticket, cancel_of, command_of
 from engine.simulation.filters import MAX_STOPS_SPOT
 from engine.simulation.venue import restore_venue, venue_memory
 
@@ -43,6 +43,7 @@ class Counter:
         self.tapes = tapes
         self._public: Any = public
         self._probe: Any = probe
+        self.on_fill: list[Callable[[Order, Fill], None]] = []
         self._next_order_id = self._next_engine_id = self._next_fill_id = self._next_list_id = self._next_match_id = 1
 
     def balances(self, account: Account, symbol: int | None = None) -> dict[str, tuple[int, int]]:
@@ -119,7 +120,9 @@ class Counter:
     def _send(self, account: Account, order: Order, ticket: Ticket) -> list[Report]:
         """Put an order at the venue; what it answers."""
         quote = self.quote_of(order.symbol)
-        happen(account.wallet.lend(quote), command_of(ticket, order.engine_id, self.clock.now_ms()))
+        thin = self.faults.take("A26", ticket.order_type, symbol=self.tapes[order.symbol].name)
+        command = command_of(ticket, order.engine_id, self.clock.now_ms())
+        hand_in(account.wallet.lend(quote), command, None if thin is None else thin.lots)
         account.wallet.take_back(quote)
         return self._answers(account, quote)
 
@@ -139,7 +142,8 @@ class Counter:
 
     def cancel(self, account: Account, order: Order, cancel_id: str) -> None:
         """Cancel an open order. Raises OrderRefused (UNKNOWN_ORDER) where it is not open (any more)."""
-        if order.is_open and order.ticks > 0 and self.faults.take("A6", order.order_type):
+        name = self.tapes[order.symbol].name
+        if order.is_open and order.ticks > 0 and self.faults.take("A6", order.order_type, symbol=name):
             self._fill_now(account, order)
         if not order.is_open:
             raise OrderRefused(reasons.UNKNOWN_ORDER)
@@ -154,11 +158,8 @@ class Counter:
             del account.working[order.engine_id]
             order.status, order.update_ms = status, self.clock.now_ms()
             return [self._report(account, order, status), *self._follow(account, order)]
-        command: Any = np.zeros(1, r.RECORD)
-        command["kind"], command["instrument"] = r.CANCEL, order.symbol
-        command["client_id"], command["ts_ns"] = order.engine_id, self.clock.now_ms() * 1_000_000
         quote = self.quote_of(order.symbol)
-        happen(account.wallet.lend(quote), command)
+        happen(account.wallet.lend(quote), cancel_of(order.symbol, order.engine_id, self.clock.now_ms()))
         account.wallet.take_back(quote)
         return self._answers(account, quote)
 
@@ -244,10 +245,14 @@ class Counter:
         order.left_lots -= lots
         order.quote_e8 += value
         order.status = "FILLED" if order.left_lots == 0 else "PARTIALLY_FILLED"
+        for hears in self.on_fill:
+            hears(order, fill)
         return fill
 
     def _tell(self, account: Account, reports: list[Report]) -> None:
-        for report in arranged(self.faults, reports):
+        if not reports:
+            return
+        for report in arranged(self.faults, reports, self.tapes[reports[0].order.symbol].name):
             for listener in list(account.listeners):
                 listener(report)
         for number in {report.order.list_id for report in reports if report.order.list_id in account.lists}:
@@ -300,10 +305,8 @@ class Counter:
         if reason:
             raise OrderRefused(reason)
         order = self._new_order(account, ticket)
-        tape = self.tapes[order.symbol]
-        self._tell(
-            account, [self._wait(account, order, promise(tape, order.side, order.lots, order.ticks, order.stop_ticks))]
-        )
+        need = promise(self.tapes[order.symbol], order.side, order.lots, order.ticks, order.stop_ticks)
+        self._tell(account, [self._wait(account, order, need)])
         return order
 
     def _wait(self, account: Account, order: Order, reserved_e8: int) -> Report:
@@ -367,9 +370,8 @@ class Counter:
         del account.working[order.engine_id]
         order.engine_id = self._free_id(venue)
         account.working[order.engine_id] = order
-        ticket = Ticket(
-            order.symbol, order.side, order_type, order.tif, order.lots, order.ticks, stop_ticks, order.client_order_id
-        )
+        name, side = order.client_order_id, order.side
+        ticket = Ticket(order.symbol, side, order_type, order.tif, order.lots, order.ticks, stop_ticks, name)
         return self._send_as_is(account, order, ticket)
 
     def _send_as_is(self, account: Account, order: Order, ticket: Ticket) -> list[Report]:

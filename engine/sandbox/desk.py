@@ -70,6 +70,24 @@ def happen(v: Any, records: Any) -> int:
     return int(records.shape[0])
 
 
+def hand_in(venue: Any, command: Any, thin_lots: int | None) -> None:
+    """Let an order happen. Where a fault says so, the side it takes from holds `thin_lots` lots at the touch and
+    nothing behind while it does; then the book of this venue (one account's own) is what it was."""
+    if thin_lots is None:
+        happen(venue, command)
+        return
+    row, side = int(command["instrument"][0]), "ask" if int(command["side"][0]) > 0 else "bid"
+    book, holding = venue.books[row], venue.holdings[row]
+    kept, taken = book.copy(), int(holding[f"taken_{side}_lots"])
+    book[f"{side}_lots"] = thin_lots
+    book[f"depth_{side}_ticks"][0] = book[f"{side}_ticks"]
+    book[f"depth_{side}_lots"][1:] = 0
+    holding[f"taken_{side}_lots"] = 0
+    happen(venue, command)
+    venue.books[row] = kept
+    holding[f"taken_{side}_lots"] += taken
+
+
 @kernel(entry=True)
 def read_book(v: Any, i: int, side: int, out: Any) -> int:
     """Write (ticks, lots) of the levels a taker of `side` would meet to `out` [levels, 2]; returns how many.

@@ -8,6 +8,7 @@ Rules
   taken in the coins bought (Binance), or like all others in the quote asset (`fees_in_coins=False`, Coinbase).
 * An account has one wallet for all pairs (`engine.sandbox.wallet`); it starts with the same amount of each quote
   asset that is money (dollars, stablecoins, other currencies) and with nothing of the rest.
+* Dislocations are laid over the market before anybody sees it (`engine.sandbox.dislocated`).
 * Orders, and what customers are told of them, are `engine.sandbox.counter`'s.
 """
 
@@ -25,11 +26,13 @@ from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
 from engine.core.limits import Limits
 from engine.core.state import new_core
+from engine.markets.dislocations import Dislocation
 from engine.markets.symbols import STABLES
-from engine.sandbox.accounts import Account, Accounts
+from engine.sandbox.accounts import Account, Accounts, Order
 from engine.sandbox.clock import Clock
 from engine.sandbox.counter import MAX_STOPS
 from engine.sandbox.desk import happen
+from engine.sandbox.dislocated import Dislocated
 from engine.sandbox.faults import Faults
 from engine.sandbox.prevention import FairCounter
 from engine.sandbox.show import BOOK_LEVELS, Levels, announce
@@ -51,7 +54,13 @@ class Exchange(FairCounter):
     """Market, accounts and orders. Not thread-safe: one loop calls it."""
 
     def __init__(
-        self, instruments: Sequence[Instrument], clock: Clock, accounts: int, cash: float, fees_in_coins: bool = True
+        self,
+        instruments: Sequence[Instrument],
+        clock: Clock,
+        accounts: int,
+        cash: float,
+        fees_in_coins: bool = True,
+        dislocations: Sequence[Dislocation] = (),
     ) -> None:
         if any(one.kind != "spot" for one in instruments):
             raise BadInput("symbols: spot pairs are needed, not perpetuals")
@@ -69,6 +78,8 @@ class Exchange(FairCounter):
         self.quotes = sorted({one.quote for one in instruments})
         self._quote_of = np.array([self.quotes.index(one.quote) for one in instruments])
         given = {name: int(self._public.head[0].cash_e8) for name in self.quotes if name in MONEY}
+        self.dislocated = Dislocated(listed, dislocations)
+        self.on_fill.append(self.dislocated.take)
         self.accounts = Accounts()
         for _ in range(accounts):
             self.accounts.add(Wallet(self.tapes, {name: self._new_venue() for name in self.quotes}, given))
@@ -80,6 +91,16 @@ class Exchange(FairCounter):
 
     def play(self, events: Any, time_ms: int | None = None) -> None:
         """Let recorded market events happen, shown as of the wire clock or (history) as of `time_ms`."""
+        self._show(self.dislocated.shown(events), time_ms)
+
+    def place(self, account: Account, ticket: Ticket) -> Order:
+        """As at the counter; what it took of a dislocation is gone from everybody's book at once."""
+        try:
+            return super().place(account, ticket)
+        finally:
+            self._show(self.dislocated.due())
+
+    def _show(self, events: Any, time_ms: int | None = None) -> None:
         happen(self._public, events)
         now = self.clock.now_ms() if time_ms is None else time_ms
         announce(self, events, now)

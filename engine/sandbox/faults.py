@@ -3,6 +3,7 @@
 Rules
 -----
 * An *armed* fault waits at its point of the exchange and acts on the next `count` requests or events that pass.
+  `symbol` narrows it to one symbol, as the venue writes it: so a fault can be aimed at one leg of a cycle.
 * An *action* happens at once (see `control`).
 * Nothing here acts by chance: the same requests with the same faults meet the same troubles.
 """
@@ -44,8 +45,10 @@ FAULTS: Final[dict[str, Kind]] = {
     "A15": Kind("mute_socket", "stream", "market streams stay open and answer pings, but send no data"),
     "A16": Kind("book_gap", "depth", "a depth event is not sent"),
     "A23": Kind("key_revoked", "now", "the keys of `account` are revoked"),
+    "A26": Kind("thin_book", "order", "an order meets `lots` lots at the touch and nothing behind them (spot)"),
 }
-"""A22 is how the futures venue always is; A17-A21, A24 and A25 are done to the engine, not by the exchange."""
+"""A22 is how the futures venue always is; A17-A21, A24 and A25 are done to the engine, not by the exchange. A26 comes
+after the list: a leg of a cycle that fills in part, or (no lots) not at all; spot pairs only."""
 
 
 class Fault(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,10 +94,13 @@ class Faults:
         """Disarm all."""
         self.armed.clear()
 
-    def take(self, number: str, *order_types: str) -> Fault | None:
-        """The armed fault of that number, used up by one; None where none applies (to any of these order types)."""
+    def take(self, number: str, *order_types: str, symbol: str = "") -> Fault | None:
+        """The armed fault of that number, used up by one; None where none applies (to any of these order types, and
+        to the symbol)."""
         for fault in self.armed:
             if fault.number != number or (fault.order_types and not set(order_types) & set(fault.order_types)):
+                continue
+            if fault.symbol and fault.symbol.replace("-", "") != symbol.replace("-", ""):  # ETH-BTC is ETHBTC's book
                 continue
             if fault.count > 0:
                 fault.count -= 1

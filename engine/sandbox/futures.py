@@ -36,6 +36,7 @@ from engine.sandbox.faults import Faults
 from engine.sandbox.perp_ledger import PerpLedger
 from engine.sandbox.perp_prevention import PerpPrevention, mode_of
 from engine.sandbox.perp_tape import FUNDING_MS, PerpTape
+from engine.sandbox.reports import arranged
 from engine.sandbox.self_trade import NONE
 from engine.sandbox.show import BOOK_LEVELS, Levels, announce
 from engine.sandbox.tape import MOST_TICKS, Trade
@@ -260,7 +261,8 @@ class Futures:
 
     def cancel(self, trader: Trader, order: PerpOrder) -> None:
         """Cancel an open order. Raises OrderRefused (UNKNOWN_ORDER) where it is not open (any more)."""
-        if order.is_open and order.ticks > 0 and self.faults.take("A6", order.order_type):
+        name = self.tapes[order.symbol].name
+        if order.is_open and order.ticks > 0 and self.faults.take("A6", order.order_type, symbol=name):
             self._fill_now(trader, order)
         if not order.is_open:
             raise OrderRefused(reasons.UNKNOWN_ORDER)
@@ -340,23 +342,14 @@ class Futures:
         """Tell a burst: conditional orders, then orders as it happened to them, then the account. A3, A4 and A5 change
         that; with A4 fills come before their order's acceptance, and before the conditional order's triggering, which
         another service of the exchange tells."""
-        orders = self._arranged([one for one in told if isinstance(one, OrderTold)])
+        orders = [one for one in told if isinstance(one, OrderTold)]
+        if orders:
+            orders = arranged(self.faults, orders, self.tapes[orders[0].order.symbol].name)
         algos = [one for one in told if isinstance(one, AlgoTold)]
         rest = [one for one in told if not isinstance(one, OrderTold | AlgoTold)]
         is_early = bool(orders) and orders[0].event == "TRADE"
         for one in [*orders, *algos, *rest] if is_early else [*algos, *orders, *rest]:
             trader.tell(one)
-
-    def _arranged(self, told: list[OrderTold]) -> list[OrderTold]:
-        fills = [one for one in told if one.fill is not None]
-        if fills and self.faults.take("A3"):
-            told = [one for report in told for one in ([report] * (2 if report.fill is not None else 1))]
-        if fills and any(one.event == "NEW" for one in told) and self.faults.take("A4"):
-            told = sorted(told, key=lambda one: one.fill is None)
-        if len(fills) > 1 and self.faults.take("A5"):
-            backwards = iter(fills[::-1])
-            told = [next(backwards, one) if one.fill is not None else one for one in told]
-        return told
 
     # --- money and rules --------------------------------------------------------------------------
 

@@ -11,14 +11,13 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts import reasons
-from engine.contracts import records as r
 from engine.sandbox.accounts import Account, Order, Report
 from engine.sandbox.counter import Counter
 from engine.sandbox.desk import happen, read_book
 from engine.sandbox.self_trade import ENDED, Meeting, PreventedMatch, Settlement, resting, settle
 from engine.sandbox.show import BOOK_LEVELS
 from engine.sandbox.tape import Tape
-from engine.sandbox.ticket import OrderRefused, Ticket
+from engine.sandbox.ticket import OrderRefused, Ticket, cancel_of
 
 PREVENTED: Final = "TRADE_PREVENTION"
 
@@ -106,11 +105,8 @@ class FairCounter(Counter):
     def _shrink(self, account: Account, order: Order, lots: int) -> None:
         """Leave so many lots of a resting order, which loses its place in the queue."""
         quote = self.quote_of(order.symbol)
-        command: Any = np.zeros(1, r.RECORD)
-        command["kind"], command["instrument"], command["client_id"] = r.CANCEL, order.symbol, order.engine_id
-        command["ts_ns"] = self.clock.now_ms() * 1_000_000
         del account.working[order.engine_id]  # nobody is told that the venue cancels it
-        happen(account.wallet.lend(quote), command)
+        happen(account.wallet.lend(quote), cancel_of(order.symbol, order.engine_id, self.clock.now_ms()))
         account.wallet.take_back(quote)
         self._answers(account, quote)
         order.engine_id = self._free_id(account.wallet.venues[quote])

@@ -12,26 +12,34 @@ from typing import Any, Final
 from aiohttp import web
 
 from engine.contracts.errors import BadInput, Retryable
+from engine.markets.crosses import synthesize_crosses, triangles
+from engine.markets.dislocations import Dislocating, Dislocation, plan
 from engine.markets.market import open_market
 from engine.markets.synthetic import synthesize_ticks
+from engine.sandbox.binance_spot.site import is_listed as is_binance_spot
 from engine.sandbox.binance_spot.site import open_binance_spot
 from engine.sandbox.binance_usdm.site import open_binance_usdm
 from engine.sandbox.coinbase.site import is_listed as is_coinbase
 from engine.sandbox.coinbase.site import open_coinbase
 from engine.sandbox.control import Control
 from engine.sandbox.recorded import open_raw
-from engine.sandbox.replay import Replay
+from engine.sandbox.replay import SECOND_NS, Replay
 from engine.sandbox.site import Hall, Opening, Playable, Venue, open_sites
 
 HOST: Final = "127.0.0.1"
 SYNTHETIC_SYMBOLS: Final = (
     "BTC/USDT", "ETH/USDT", "AXO/USDT", "BREN/USDT", "BTC/USD", "ETH/USD", "BTC/USDT:USDT", "ETH/USDT:USDT",
 )  # fmt: skip
+CROSS_SYMBOLS: Final = (
+    "BTC/USDT", "ETH/USDT", "ETH/BTC", "USDC/USDT", "BTC/USDC", "ETH/USDC", "EUR/USDT", "BTC/EUR", "ETH/EUR",
+    "AXO/USDT", "BREN/USDT", "BTC/USDT:USDT", "ETH/USDT:USDT",
+)  # fmt: skip
+"""Of a synthetic market with dislocations."""
 
 # name, what it lists of the market, how it is opened
 VENUES: Final[tuple[Venue, ...]] = (
-    Venue("binance_spot", lambda one: one.kind == "spot" and not is_coinbase(one), open_binance_spot),
-    Venue("binance_usdm", lambda one: one.kind == "perp", open_binance_usdm),
+    Venue("binance_spot", is_binance_spot, open_binance_spot),
+    Venue("binance_usdm", lambda one, market: one.kind == "perp", open_binance_usdm),
     Venue("coinbase", is_coinbase, open_coinbase),
 )  # fmt: skip
 
@@ -40,7 +48,8 @@ VENUES: Final[tuple[Venue, ...]] = (
 class SandboxOptions:
     """What to play and how. `speed` 0: by hand, through the control endpoint. `port` 0: any free ones, else this
     one for the first venue, the next for control, those behind for the other venues. `data` are market files, `raw`
-    recorded messages of Binance; neither: a synthetic market of `seed` and `minutes`."""
+    recorded messages of Binance; neither: a synthetic market of `seed` and `minutes`, whose pairs agree with each other
+    where three of them join three assets, but for `dislocations`."""
 
     data: tuple[Path, ...] = ()
     raw: tuple[Path, ...] = ()
@@ -52,6 +61,7 @@ class SandboxOptions:
     cash: float = 10_000.0
     seed: int = 1
     minutes: int = 60
+    dislocations: Dislocating = Dislocating()
 
 
 def open_sandbox_market(options: SandboxOptions) -> Playable:
@@ -63,9 +73,19 @@ def open_sandbox_market(options: SandboxOptions) -> Playable:
     if options.data:
         return open_market(options.data, symbols=options.symbols or None)
     with tempfile.TemporaryDirectory() as folder:
-        names = options.symbols or SYNTHETIC_SYMBOLS
-        files = synthesize_ticks(Path(folder), seed=options.seed, minutes=options.minutes, symbols=names)
-        return open_market(files)
+        names = options.symbols or (CROSS_SYMBOLS if options.dislocations.per_minute else SYNTHETIC_SYMBOLS)
+        make = synthesize_crosses if triangles(names) else synthesize_ticks
+        return open_market(make(Path(folder), seed=options.seed, minutes=options.minutes, symbols=names))
+
+
+def _dislocations(options: SandboxOptions, market: Playable) -> list[Dislocation]:
+    """After the history, among the pairs that close a triangle. Raises BadInput: a recorded market is played as it
+    was."""
+    if options.dislocations.per_minute and not market.synthetic:
+        raise BadInput("dislocations: a recorded market is played as it was; leave out --data, --raw or --dislocations")
+    names = {name for three in triangles([one.symbol for one in market.instruments]) for name in three}
+    begin = market.from_ns + round(options.history_s * SECOND_NS)
+    return plan(sorted(names), options.dislocations, seed=options.seed, from_ns=begin, to_ns=market.to_ns)
 
 
 class Sandbox:
@@ -76,7 +96,7 @@ class Sandbox:
             raise BadInput(f"accounts = {options.accounts} must lie in 1..100, port = {options.port} in 0..65500")
         self._options = options
         self._market = market or open_sandbox_market(options)
-        opening = Opening(options.accounts, options.cash, options.seed)
+        opening = Opening(options.accounts, options.cash, options.seed, _dislocations(options, self._market))
         listed = open_sites(VENUES, self._market, opening)
         self.sites = {name: site for name, (site, _) in listed.items()}
         self.replay = Replay(self._market, Hall(self._market, listed), options.speed, options.history_s)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
+from engine.markets.dislocations import Dislocation
 from engine.sandbox.api_keys import Key
 from engine.sandbox.clock import Clock
 from engine.sandbox.faults import Fault, Faults
@@ -44,6 +45,10 @@ class Playable(Protocol):
         """Venue time of the first event."""
 
     @property
+    def to_ns(self) -> int:
+        """Venue time after the last."""
+
+    @property
     def events(self) -> int:
         """How many there are."""
 
@@ -56,11 +61,13 @@ class Playable(Protocol):
 
 
 class Opening(NamedTuple):
-    """What a venue is opened with: how many accounts, the quote asset each starts with, and the seed."""
+    """What a venue is opened with: how many accounts, the quote asset each starts with, the seed, and what is laid
+    over its market."""
 
     accounts: int
     cash: float
     seed: int
+    dislocations: Sequence[Dislocation] = ()
 
 
 @dataclass(frozen=True)
@@ -82,10 +89,11 @@ class Site:
 
 
 class Venue(NamedTuple):
-    """A row of the table. An instrument of the market may be listed by several venues, or by none."""
+    """A row of the table. An instrument may be listed by several venues, or by none: `lists` is told it and all of
+    the market's."""
 
     name: str
-    lists: Callable[[Instrument], bool]
+    lists: Callable[[Instrument, Sequence[Instrument]], bool]
     open: Callable[[Sequence[Instrument], Opening], Site]
 
 
@@ -94,7 +102,7 @@ def open_sites(venues: Sequence[Venue], market: Playable, opening: Opening) -> d
     Raises BadInput where none has."""
     found = {}
     for venue in venues:
-        numbers = tuple(k for k, one in enumerate(market.instruments) if venue.lists(one))
+        numbers = tuple(k for k, one in enumerate(market.instruments) if venue.lists(one, market.instruments))
         if numbers:
             found[venue.name] = venue.open([market.instruments[k] for k in numbers], opening), numbers
     if not found:

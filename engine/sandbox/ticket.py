@@ -44,6 +44,14 @@ class Ticket:
     stp: str = EXPIRE_MAKER
 
 
+def cancel_of(symbol: int, engine_id: int, now_ms: int) -> Any:
+    """The command that cancels an order, as one RECORD."""
+    command: Any = np.zeros(1, r.RECORD)
+    command["kind"], command["instrument"], command["client_id"] = r.CANCEL, symbol, engine_id
+    command["ts_ns"] = now_ms * 1_000_000
+    return command
+
+
 def command_of(ticket: Ticket, engine_id: int, now_ms: int) -> Any:
     """The command that places it, as one RECORD."""
     command: Any = np.zeros(1, r.RECORD)

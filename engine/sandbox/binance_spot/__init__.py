@@ -10,7 +10,8 @@ There
 * Orders: LIMIT, LIMIT_MAKER, MARKET (also by quoteOrderQty), STOP_LOSS, STOP_LOSS_LIMIT, TAKE_PROFIT,
   TAKE_PROFIT_LIMIT, and lists of which one cancels the other (OCO); GTC, IOC, FOK.
 * Self-trade prevention between the orders of an account: EXPIRE_MAKER (usual), EXPIRE_TAKER, EXPIRE_BOTH, DECREMENT.
-* Several quote assets: one wallet for all pairs of an account.
+* Several quote assets: one wallet for all pairs of an account; fees in the asset received.
+* Dislocations of synthetic pairs, planned or by control (`engine.sandbox.dislocated`); the exchange has no such thing.
 * Streams: bookTicker, trade, aggTrade, depth and depth5/10/20 (100 ms and 1 s), miniTicker, ticker, kline.
 * WS API: the same calls under their names there, `userDataStream.subscribe.signature`, executionReport,
   listStatus and outboundAccountPosition.

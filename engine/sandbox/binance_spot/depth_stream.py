@@ -37,7 +37,7 @@ class DepthStream:
         if not bids and not asks:
             return None
         first, self._told_id, self._told = self._told_id + 1, tape.update_id, now
-        if self._exchange.faults.take("A16"):
+        if self._exchange.faults.take("A16", symbol=tape.name):
             return None
         return f'{{{self._head(self._exchange.clock.now_ms(), first)},"b":[{bids}],"a":[{asks}]}}'
 

@@ -137,7 +137,7 @@ class Rest:
             found = self._work(call, p, request.headers.get("X-MBX-APIKEY"), payload.encode())
         except BinanceError as error:
             return self._json(error.body(), error.status, call.orders > 0, error.wait_s)
-        if call.orders and self._exchange.faults.take("A1", *order_types(p)):
+        if call.orders and self._exchange.faults.take("A1", *order_types(p), symbol=p.plain("symbol")):
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
@@ -168,10 +168,10 @@ class Rest:
         too_many = self._budget.charge_order(orders)
         if too_many is not None:
             raise BinanceError(-1015, *too_many)
-        kinds = order_types(p)
-        if self._exchange.faults.take("A7", *kinds):
+        kinds, symbol = order_types(p), p.plain("symbol")
+        if self._exchange.faults.take("A7", *kinds, symbol=symbol):
             raise BinanceError(-1001)
-        late = self._exchange.faults.take("A2", *kinds)
+        late = self._exchange.faults.take("A2", *kinds, symbol=symbol)
         if late is not None:
             asyncio.get_running_loop().call_later(late.delay_ms / 1000, self._act_late, work, account, p)
             raise BinanceError(-1007)

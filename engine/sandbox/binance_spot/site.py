@@ -10,6 +10,7 @@ from aiohttp import web
 
 from engine.contracts.instruments import Instrument
 from engine.sandbox.binance_spot.actions import ACTIONS, change_limits, change_rights, deposit, hand_out_key, revoke_key
+from engine.sandbox.binance_spot.apart import begin_dislocation, dislocations
 from engine.sandbox.binance_spot.rest import SIMULATED, Rest
 from engine.sandbox.binance_spot.streams import Streams
 from engine.sandbox.binance_spot.ws_api import WsApi
@@ -20,9 +21,15 @@ from engine.sandbox.site import Opening, Site, account_lines
 from engine.sandbox.weights import Budget
 
 
+def is_listed(one: Instrument, market: Sequence[Instrument]) -> bool:
+    """Spot pairs, but not those recorded at Coinbase, nor a synthetic market's in US dollars."""
+    is_dollars = one.venue == "synthetic" and one.quote == "USD"
+    return one.kind == "spot" and one.venue != "coinbase" and not is_dollars
+
+
 def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Site:
     """The venue with its own clock, accounts and budget. Raises BadInput for instruments it cannot list."""
-    exchange = Exchange(instruments, Clock(), opening.accounts, opening.cash)
+    exchange = Exchange(instruments, Clock(), opening.accounts, opening.cash, dislocations=opening.dislocations)
     streams = Streams(exchange)
     budget = Budget(exchange.clock)
     rest = Rest(exchange, budget)
@@ -47,6 +54,7 @@ def open_binance_spot(instruments: Sequence[Instrument], opening: Opening) -> Si
             "revoke": partial(revoke_key, exchange.accounts.revoke),
             "key": partial(hand_out_key, exchange.accounts.hand_out),
             "limits": partial(change_limits, budget), "rate": rate.start, "sent": rate.sent, "arrivals": rate.arrivals,
+            "dislocate": partial(begin_dislocation, exchange), "dislocations": partial(dislocations, exchange),
         },
     )  # fmt: skip
 

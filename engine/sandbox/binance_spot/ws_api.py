@@ -142,7 +142,7 @@ class WsApi:
         if method is None:
             return {"subscriptionId": self._subscribe(session, account)}
         result = self._rest.act(method.work, account, p, method.orders)
-        lost = method.orders and self._exchange.faults.take("A1", *order_types(p))
+        lost = method.orders and self._exchange.faults.take("A1", *order_types(p), symbol=p.plain("symbol"))
         return None if lost else result
 
     def _limits(self) -> list[dict[str, Any]]:

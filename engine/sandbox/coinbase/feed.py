@@ -226,7 +226,8 @@ class Feed:
 
     def _tell_books(self, book: str) -> None:
         event = self._books[book].update()
-        is_lost = event is not None and bool(self._listeners("level2", book)) and bool(self._floor.faults.take("A16"))
+        heard = event is not None and bool(self._listeners("level2", book))
+        is_lost = heard and self._floor.faults.take("A16", symbol=book) is not None
         self._send("level2", book, event, is_lost)
 
     def _tell_trades(self, book: str) -> None:

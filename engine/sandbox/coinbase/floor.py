@@ -18,8 +18,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
+from engine.contracts import records as r
 from engine.contracts.instruments import Instrument
 from engine.core.orders import POOL
 from engine.sandbox.accounts import Account, Order, Report
@@ -121,7 +121,7 @@ class Floor:
             copied = events[events["instrument"] == number]
             copied["instrument"] = twin
             parts.append(copied)
-        self.exchange.play(np.concatenate(parts) if len(parts) > 1 else events, time_ms)
+        self.exchange.play(r.joined(parts, r.RECORD) if len(parts) > 1 else events, time_ms)
 
     def place(self, customer: Customer, draft: Draft, ticket: Ticket) -> Order:
         """Send an order. Raises OrderRefused, and then leaves no trace of it."""

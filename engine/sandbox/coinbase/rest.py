@@ -106,7 +106,7 @@ class Rest:
             found = call.work(self._floor, query) if customer is None else self._act(call, customer, query)
         except HttpError as error:
             return _refusal(error, headers)
-        if call.is_order and self._floor.faults.take("A1", _word(query)):
+        if call.is_order and self._floor.faults.take("A1", _word(query), symbol=_symbol(query)):
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
@@ -120,10 +120,10 @@ class Rest:
     def _act(self, call: Call, customer: Customer, query: Query) -> Any:
         """A private call, past the faults that wait for orders."""
         if call.is_order:
-            word = _word(query)
-            if self._floor.faults.take("A7", word):
+            word, symbol = _word(query), _symbol(query)
+            if self._floor.faults.take("A7", word, symbol=symbol):
                 raise HttpError(503, "Service Unavailable")
-            late = self._floor.faults.take("A2", word)
+            late = self._floor.faults.take("A2", word, symbol=symbol)
             if late is not None:
                 wait_s = late.delay_ms / 1000
                 asyncio.get_running_loop().call_later(wait_s, self._act_late, call, customer, query)
@@ -147,6 +147,14 @@ def _word(query: Query) -> str:
     if form is None:
         return ""
     return "LIMIT_MAKER" if fields.get("post_only") is True and form.engine_type == "LIMIT" else form.engine_type
+
+
+def _symbol(query: Query) -> str:
+    """The product an order is for, by which faults are narrowed; empty where none can be read."""
+    try:
+        return str(query.document().get("product_id", ""))
+    except HttpError:
+        return ""
 
 
 def _refusal(error: HttpError, headers: dict[str, str]) -> web.Response:

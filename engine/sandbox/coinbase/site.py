@@ -21,9 +21,13 @@ from engine.sandbox.faults import Fault
 from engine.sandbox.site import Opening, Site
 
 
-def is_listed(one: Instrument) -> bool:
-    """Spot pairs recorded at Coinbase, and of a synthetic market those in US dollars."""
-    return one.kind == "spot" and (one.venue == "coinbase" or (one.venue == "synthetic" and one.quote == "USD"))
+def is_listed(one: Instrument, market: Sequence[Instrument]) -> bool:
+    """Spot pairs recorded at Coinbase; of a synthetic market those in US dollars, and those between two assets that
+    are both traded against dollars there."""
+    if one.kind != "spot" or one.venue != "synthetic":
+        return one.kind == "spot" and one.venue == "coinbase"
+    in_dollars = {other.base for other in market if other.kind == "spot" and other.quote == "USD"}
+    return one.quote == "USD" or {one.base, one.quote} <= in_dollars
 
 
 def open_coinbase(instruments: Sequence[Instrument], opening: Opening) -> Site:
