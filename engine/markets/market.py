@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,7 @@ _MINUTE_NS: Final = 60_000_000_000
 _MOST: Final = 1e15  # ticks or lots
 
 
-@dataclass(frozen=True)
-class _Lanes:
+class _Lanes(NamedTuple):
     """Inputs of `fill_block`, one entry per lane, and where each lane starts."""
 
     start: Array
@@ -89,6 +88,28 @@ class Market:
             rest = (lanes.point, lanes.step_ns, lanes.order, self._bars, self._ticks, self._latency_ns)
             left -= int(fill_block(out, cursor, lanes.end, *rest))
             yield out
+
+    def between(self, from_ns: int, to_ns: int) -> Market:
+        """The part of this market that lies wholly in [from_ns, to_ns), sharing its memory: the same instruments, the
+        same spread and depth, nothing read or judged again. Raises BadInput where nothing lies there."""
+        parts, lanes = [], _Lanes(self._lanes.start.copy(), self._lanes.end.copy(), *self._lanes[2:])
+        for s in self._stretches:
+            times = self._bars["ts_ns"][s.start : s.end]
+            first, last = np.searchsorted(times, (from_ns, to_ns - s.step_ns + 1)).tolist()
+            if first < last:
+                parts.append(_Stretch(s.instrument, s.start + first, s.start + last, s.step_ns))
+        opened = self._bars["ts_ns"][lanes.order]
+        for lane in range(len(lanes.start)):
+            begin, end, step = int(lanes.start[lane]), int(lanes.end[lane]), int(lanes.step_ns[lane])
+            is_ticks = lanes.point[lane] == TICKS_LANE
+            times = (self._ticks["venue_ts_ns"] if is_ticks else opened)[begin:end]
+            within = (from_ns, to_ns if is_ticks else to_ns - step + 1)
+            lanes.start[lane], lanes.end[lane] = begin + np.searchsorted(times, within)
+        events = int((lanes.end - lanes.start).sum())
+        if not events:
+            raise BadInput("from/to: no data of these symbols lies wholly in that stretch; widen it")
+        window = (max(from_ns, self.from_ns), min(to_ns, self.to_ns))
+        return replace(self, from_ns=window[0], to_ns=window[1], events=events, _stretches=parts, _lanes=lanes)
 
     def closes(self, instrument_index: int) -> tuple[Array, Array]:
         """Times (int64 ns) and last prices (float, quote units): one per candle, else one per minute of ticks."""

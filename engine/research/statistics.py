@@ -5,6 +5,7 @@ Sources, named where they are used:
 [DSR]  Bailey & López de Prado, "The Deflated Sharpe Ratio", J. of Portfolio Management 40(5), 2014.
 [PBO]  Bailey, Borwein, López de Prado & Zhu, "The Probability of Backtest Overfitting", J. Comp. Finance 20(4), 2017.
 [PR]   Politis & Romano, "The Stationary Bootstrap", JASA 89(428), 1994.
+[SPA]  Hansen, "A Test for Superior Predictive Ability", J. Business & Economic Statistics 23(4), 2005.
 
 `returns` is always a one-dimensional float64 array of simple returns, one a day, 0.01 = 1 %.
 A Sharpe ratio called `daily` is per day; `sharpe` itself is annualised. Kurtosis is not excess: 3 is normal.
@@ -175,6 +176,65 @@ def sharpe_interval(
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(ratios, [tail, 1.0 - tail])
     return float(low), float(high)
+
+
+def mean_interval(
+    values: Floats, confidence: float = 0.95, resamples: int = 2000, seed: int = 7
+) -> tuple[float, float]:
+    """Percentile interval of the mean, in the unit of `values`, by the same resampling as `sharpe_interval`."""
+    checked = _checked(values, MIN_INTERVAL_DAYS)
+    generator = np.random.default_rng(seed)
+    means = _resampled_means(checked[:, None], resamples, generator)[:, 0]
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+def superior_predictive_ability(returns: Floats, benchmark: Floats, resamples: int = 2000, seed: int = 7) -> float:
+    """Consistent p-value of "none of the trials is better than the benchmark" ([SPA] section 2).
+
+    `returns` is [days, trials], `benchmark` [days], both daily. Differences are studentised with the variance that the
+    stationary bootstrap of blocks N^(1/3) implies [PR]; trials far behind the benchmark do not weaken the test.
+    Undefined under 10 days, or where no trial ever differs from the benchmark.
+    """
+    better = np.asarray(returns, dtype=np.float64) - np.asarray(benchmark, dtype=np.float64)[:, None]
+    days = len(better)
+    if not np.isfinite(better).all():
+        raise BadInput("returns contain a value that is not finite; remove it before measuring")
+    if days < MIN_INTERVAL_DAYS:
+        raise Undefined(f"needs at least {MIN_INTERVAL_DAYS} daily returns, there are {days}")
+    better = better[:, np.ptp(better, axis=0) > 1e-12]
+    if not better.shape[1]:
+        raise Undefined("no trial differs from the benchmark")
+    mean, deviation = better.mean(axis=0), _bootstrap_deviation(better)
+    score = days**0.5 * mean / deviation
+    centre = np.where(score >= -((2.0 * np.log(np.log(days))) ** 0.5), mean, 0.0)
+    means = _resampled_means(better, resamples, np.random.default_rng(seed))
+    luck = (days**0.5 * (means - centre) / deviation).max(axis=1)
+    return float((np.maximum(luck, 0.0) >= max(0.0, float(score.max()))).mean())
+
+
+def _bootstrap_deviation(values: Floats) -> Floats:
+    """Standard deviation of sqrt(N) times the mean of each column under the stationary bootstrap ([PR] eq. 8)."""
+    days = len(values)
+    stay = 1.0 - days ** (-1.0 / 3.0)
+    centred = values - values.mean(axis=0)
+    variance = (centred**2).mean(axis=0)
+    for lag in range(1, days):
+        weight = (1 - lag / days) * stay**lag + lag / days * stay ** (days - lag)
+        variance += 2.0 * weight * (centred[:-lag] * centred[lag:]).sum(axis=0) / days
+    return np.asarray(np.sqrt(np.maximum(variance, 1e-30)), dtype=np.float64)
+
+
+def _resampled_means(values: Floats, resamples: int, generator: np.random.Generator) -> Floats:
+    """[resamples, columns]: means of stationary resamples of the rows."""
+    days = len(values)
+    found: list[Floats] = []
+    for start in range(0, resamples, _CHUNK):
+        rows = _stationary_indices(days, min(_CHUNK, resamples - start), generator)
+        counts = np.apply_along_axis(np.bincount, 1, rows, minlength=days)
+        found.append(counts @ values / days)
+    return np.concatenate(found)
 
 
 def _stationary_indices(length: int, rows: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
