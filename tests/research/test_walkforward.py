@@ -116,7 +116,8 @@ def test_a_grid_leaves_out_what_the_strategy_forbids() -> None:
     ("strategy", "pairs", "fault"),
     [
         ("crossover", ["fast=1,x"], "NAME=A,B"), ("crossover", ["fast=1", "fast=2"], "once"),
-        ("nothing", [], "unknown"), ("crossover", ["fats=1"], "did you mean 'fast'"), ("crossover", ["fast=0"], "outside"),
+        ("nothing", [], "unknown"), ("crossover", ["fats=1"], "did you mean .fast."),
+        ("crossover", ["fast=0"], "outside"),
         ("crossover", ["fast=90", "slow=50"], "no combination"),
     ],
 )  # fmt: skip
