@@ -17,6 +17,10 @@ from engine.core.strategies import table
 from engine.journal import manifest as manifests
 from engine.journal.recovery import Recovered, last_run, recover_run
 from engine.research.backtest import BacktestRequest, check_strategy
+from engine.research.folds import Cut
+from engine.research.search import Data
+from engine.research.stretch import Terms
+from engine.research.walkforward import Plan
 from engine.runtime.rekeying import Rekeying
 from engine.runtime.service import LivePlan
 from engine.settings import Settings
@@ -70,6 +74,38 @@ def backtest_request(
         feed=settings.feed,
         trials=trials,
     )
+
+
+def walk_plan(
+    settings: Settings,
+    strategy: str,
+    data: Sequence[Path],
+    *,
+    grid: dict[str, list[float]],
+    params: dict[str, float] | None = None,
+    symbols: Sequence[str] | None = None,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+    cut: Cut | None = None,
+    tried_before: int = 0,
+) -> Plan:
+    """A walk under the settings in force, `params` overlaying those of the settings and `grid` both."""
+    request = backtest_request(settings, strategy, data, params=params, symbols=symbols, from_ns=from_ns, to_ns=to_ns)
+    return Plan(
+        strategy=strategy,
+        data=Data(
+            paths=tuple(request.data), symbols=None if symbols is None else tuple(symbols), from_ns=from_ns,
+            to_ns=to_ns, feed=request.feed,
+        ),
+        grid=grid,
+        fixed={name: value for name, value in request.params.items() if name not in grid},
+        terms=Terms(
+            strategies={}, capital_usd=request.capital_usd, limits=request.limits, simulation=request.simulation,
+            timeframes_s=(),
+        ),
+        cut=cut or Cut(),
+        tried_before=tried_before,
+    )  # fmt: skip
 
 
 def open_store(settings: Settings) -> AbstractContextManager[database.Database]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli import walking
 from engine.cli.terminal import JsonOption, print_json, progress_bar, say
 from engine.contracts.errors import BadInput
 
@@ -27,9 +28,20 @@ def backtest(
     trials: Annotated[int, typer.Option(min=1, metavar="N", help="Variants tried on this data.")] = 1,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write the HTML report beside the run.")] = True,
     store: Annotated[bool, typer.Option("--store", help="Also write the run into PostgreSQL.")] = False,
+    walk_forward: Annotated[bool, typer.Option("--walk-forward", help="Choose parameters, judge them later.")] = False,
+    folds: walking.FoldsOption = 4,
+    train_days: walking.TrainOption = None,
+    test_days: walking.TestOption = None,
+    embargo_hours: walking.EmbargoOption = 24.0,
+    warm_days: walking.WarmOption = 10.0,
+    anchored: walking.AnchoredOption = False,
+    grid: walking.GridOption = None,
+    workers: walking.WorkersOption = 1,
+    robust: walking.RobustOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a strategy over recorded markets, under the hard risk limits.
+    """Run a strategy over recorded markets, under the hard risk limits. With --walk-forward, parameters are chosen by
+    --grid on one stretch and judged on the next; see docs/evaluation.md.
 
     Example: trading-cli backtest --strategy momentum --data candles.parquet --from 2025-01-01 --set stop_atr=2.5
     """
@@ -37,12 +49,26 @@ def backtest(
     from engine.research import backtest as research
 
     in_force = settings.load({"account": {"capital_usd": capital}} if capital is not None else None)
+    if walk_forward:
+        from engine.research.folds import Cut
+        from engine.research.search import parse_grid
+
+        plan = bootstrap.walk_plan(
+            in_force, strategy, [*data, *(more or [])], grid=parse_grid(grid or []), params=assignments(set_ or []),
+            symbols=listed(symbols), from_ns=moment("--from", from_), to_ns=moment("--to", to), tried_before=trials - 1,
+            cut=Cut(folds=folds, train_days=train_days, test_days=test_days, embargo_hours=embargo_hours,
+                    warm_days=warm_days, anchored=anchored),
+        )  # fmt: skip
+        walking.run_walk(plan, in_force.home, workers, robust, as_json)
+        return
+    if grid:
+        raise BadInput("--grid searches: use it with --walk-forward, or trading-cli optimize")
     request = bootstrap.backtest_request(
         in_force,
         strategy,
         [*data, *(more or [])],
         params=assignments(set_ or []),
-        symbols=[one.strip() for one in symbols.split(",") if one.strip()] if symbols else None,
+        symbols=listed(symbols),
         from_ns=moment("--from", from_),
         to_ns=moment("--to", to),
         trials=trials,
@@ -59,6 +85,11 @@ def backtest(
     say(f"run:    {result.run_dir}")
     if page:
         say(f"report: {page}")
+
+
+def listed(symbols: str | None) -> list[str] | None:
+    """``A,B`` as a list, None where nothing is named."""
+    return [one.strip() for one in symbols.split(",") if one.strip()] if symbols else None
 
 
 def assignments(pairs: list[str]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from engine.cli import (
     export,
     foreign,
     keys,
+    optimize,
     runs,
     sandbox,
     status,
@@ -57,6 +58,7 @@ app.command("engine", hidden=True)(engine.engine)
 app.command("watchdog")(watchdog.watchdog)
 app.command("compile", hidden=True)(compiling.compile_all)
 app.command("backtest")(backtest.backtest)
+app.command("optimize")(optimize.optimize)
 app.command("replay")(runs.replay)
 app.command("report")(runs.report)
 app.add_typer(data.app, name="data")

@@ -40,7 +40,8 @@ TRADE: Final = np.dtype(
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """On what terms a stretch is played. `fee_factor` multiplies the instruments' fees."""
+    """On what terms a stretch is played. `fee_factor` multiplies the instruments' fees; a plan may leave
+    `timeframes_s` empty, which stands for the market's own."""
 
     strategies: dict[str, dict[str, float]]
     capital_usd: float = 1000.0

@@ -14,7 +14,9 @@ import msgspec
 import numpy as np
 
 from engine.contracts.errors import BadInput
+from engine.markets.market import Market
 from engine.research import equity
+from engine.research.backtest import closes_of, default_timeframes
 from engine.research.folds import DAY_NS, Cut, Fold, Stretch, cut_folds
 from engine.research.overfitting import Proof, prove
 from engine.research.search import (
@@ -101,6 +103,7 @@ def walk(plan: Plan, workers: Workers, progress: Progress | None = None) -> Walk
     """Search, choose, judge. Raises BadInput where grid, folds or data do not fit."""
     params = trials_of(plan.strategy, plan.grid, plan.fixed)
     market = workers.market
+    plan = on_market(plan, market)
     folds = cut_folds(market.from_ns, market.to_ns, plan.cut)
     span = Stretch(folds[0].train.from_ns, folds[-1].test.to_ns, folds[0].train.warm_ns)
     whole = workers.play([job(plan, p, span) for p in params], progress, "every trial on the whole market")
@@ -128,6 +131,14 @@ def walk(plan: Plan, workers: Workers, progress: Progress | None = None) -> Walk
         returns=returns, proof=prove(returns, trial_returns(whole, span), plan.tried_before, plan.seed),
         recommended=params[by_mean_rank(scores)],
     )  # fmt: skip
+
+
+def on_market(plan: Plan, market: Market) -> Plan:
+    """The plan with the market's own timeframes where it names none."""
+    if plan.terms.timeframes_s:
+        return plan
+    timeframes = default_timeframes(market.grade, closes_of(market))
+    return msgspec.structs.replace(plan, terms=msgspec.structs.replace(plan.terms, timeframes_s=timeframes))
 
 
 def job(plan: Plan, params: Values, stretch: Stretch) -> Job:

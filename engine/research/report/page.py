@@ -1,11 +1,8 @@
-"""The report as one HTML file that opens anywhere: styles, script and chart library inside, no request made."""
+"""The report of one run as one HTML file."""
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any, Final
-
-import msgspec
 
 from engine.contracts.ledger import Ledger
 from engine.contracts.runs import Manifest
@@ -14,11 +11,9 @@ from engine.research.breakdown import labels
 from engine.research.metrics import Metrics
 from engine.research.report import figures, sections, wording
 from engine.research.report.sections import esc
+from engine.research.report.shell import SIZE_MARK, chart, section, whole_page
 from engine.research.verdict import counted
 
-# The browser itself refuses any request, should a later change try one.
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
-_SIZE_MARK: Final = "@SIZE@"
 _NAVIGATION: Final = (
     ("equity", "Equity"), ("costs", "Costs"), ("days", "Days"), ("symbols", "Symbols"), ("prices", "Prices"),
     ("trades", "Trades"), ("refusals", "Refusals"), ("figures", "All figures"), ("assumptions", "Assumptions"),
@@ -29,33 +24,8 @@ def page(metrics: Metrics, ledger: Ledger, manifest: Manifest, closes: equity.Cl
     """The whole file as text."""
     payload = _payload(metrics, ledger, manifest, closes)
     name = f"{wording.title(manifest)} · {manifest.run_id}"
-    parts = [
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{esc(name)}</title>',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        f"<style>{_asset('style.css')}</style></head><body>",
-        _header(metrics, manifest),
-        f"<main>{_body(metrics, ledger, manifest, payload)}</main>",
-        _footer(metrics, manifest),
-        f'<script type="application/json" id="payload">{_embedded(payload)}</script>',
-        f"<script>{_chart_library()}</script><script>{_asset('page.js')}</script></body></html>",
-    ]
-    text = "".join(parts)
-    return text.replace(_SIZE_MARK, f"{len(text.encode()) / 1e6:.1f} MB", 1)
-
-
-def _asset(name: str) -> str:
-    return resources.files("engine.research.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _chart_library() -> str:
-    return resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
-
-
-def _embedded(payload: dict[str, Any]) -> str:
-    """JSON that cannot end the script element it stands in."""
-    return msgspec.json.encode(payload).decode().replace("<", "\\u003c")
+    body = _body(metrics, ledger, manifest, payload)
+    return whole_page(name, _header(metrics, manifest), body, _footer(metrics, manifest), payload)
 
 
 def _payload(metrics: Metrics, ledger: Ledger, manifest: Manifest, closes: equity.Closes) -> dict[str, Any]:
@@ -85,49 +55,35 @@ def _header(metrics: Metrics, manifest: Manifest) -> str:
     )
 
 
-def _section(anchor: str, head: str, lead: str, content: str) -> str:
-    intro = f'<p class="lead">{esc(lead)}</p>' if lead else ""
-    return f'<section id="{anchor}"><h2>{esc(head)}</h2>{intro}{content}</section>'
-
-
-def _chart(name: str, payload: dict[str, Any], label: str, empty: str) -> str:
-    """A place for a chart, or plain words where there is nothing to draw."""
-    chart = payload["charts"][name]
-    if not chart["data"]:
-        return f'<p class="quiet">{esc(empty)}</p>'
-    rows = f' style="--rows:{chart["rows"]}"' if "rows" in chart else ""
-    return f'<div class="chart {name}" data-chart="{name}" role="img" aria-label="{esc(label)}"{rows}></div>'
-
-
 def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[str, Any]) -> str:
     no_equity, no_trade = "No equity was recorded.", "No trade was closed."
-    fell = _chart("drawdown", payload, "Fall below the highest equity so far, in per cent", no_equity)
-    curve = _chart("equity", payload, f"Marked equity. {metrics.verdict}", no_equity)
-    waterfall = _chart("waterfall", payload, "From gross to net result", no_trade) if metrics.trades else ""
-    days = _chart("daily", payload, "Profit and loss of each UTC day", no_equity)
-    hours = _chart("hours", payload, "Net result by UTC hour of entry", no_trade)
-    multiples = _chart("multiples", payload, "Distribution of R multiples", no_trade)
+    fell = chart("drawdown", payload, "Fall below the highest equity so far, in per cent", no_equity)
+    curve = chart("equity", payload, f"Marked equity. {metrics.verdict}", no_equity)
+    waterfall = chart("waterfall", payload, "From gross to net result", no_trade) if metrics.trades else ""
+    days = chart("daily", payload, "Profit and loss of each UTC day", no_equity)
+    hours = chart("hours", payload, "Net result by UTC hour of entry", no_trade)
+    multiples = chart("multiples", payload, "Distribution of R multiples", no_trade)
     table = _folded("Table", sections.slices(metrics.by_symbol, "Symbol")) if metrics.trades else ""
-    symbols = _chart("symbols", payload, "Net result by symbol", no_trade)
+    symbols = chart("symbols", payload, "Net result by symbol", no_trade)
     return "".join(
         (
             f'<dl class="tiles">{sections.tiles(metrics, manifest)}</dl>',
-            _section("equity", "Equity", sections.sharpe_note(metrics), f"{curve}<h3>Drawdown</h3>{fell}"),
-            _section("costs", "From gross to net", _costs_lead(metrics), waterfall),
-            _section("days", "Days", _days_lead(metrics), days),
-            _section("symbols", "Symbols", "", symbols + table),
+            section("equity", "Equity", sections.sharpe_note(metrics), f"{curve}<h3>Drawdown</h3>{fell}"),
+            section("costs", "From gross to net", _costs_lead(metrics), waterfall),
+            section("days", "Days", _days_lead(metrics), days),
+            section("symbols", "Symbols", "", symbols + table),
             '<div class="pair">',
-            _section("hours", "Hours", "Net result by the UTC hour of entry.", hours),
-            _section("multiples", "R multiples", "Net result as multiples of what the stop risked.", multiples),
+            section("hours", "Hours", "Net result by the UTC hour of entry.", hours),
+            section("multiples", "R multiples", "Net result as multiples of what the stop risked.", multiples),
             "</div>",
-            _section("exits", "Exits", "", sections.slices(metrics.by_exit_reason, "Exit reason")),
-            _section("prices", "Prices", "", _prices(payload)),
-            _section("trades", "Trades", "", _trades(metrics, payload)),
-            _section("refusals", "Refused entries", _refusals_lead(metrics), sections.refusals(metrics)),
-            _section("gaps", "Losses past their plan", "", sections.gaps(ledger.gaps)),
-            _section("figures", "All figures", "", f'<div class="packed">{sections.figures(metrics)}</div>'),
-            _section("assumptions", "Assumptions", "", sections.assumptions(manifest)),
-            _section("disclosure", "Risk disclosure", "", f"<p>{esc(wording.DISCLOSURE)}</p>"),
+            section("exits", "Exits", "", sections.slices(metrics.by_exit_reason, "Exit reason")),
+            section("prices", "Prices", "", _prices(payload)),
+            section("trades", "Trades", "", _trades(metrics, payload)),
+            section("refusals", "Refused entries", _refusals_lead(metrics), sections.refusals(metrics)),
+            section("gaps", "Losses past their plan", "", sections.gaps(ledger.gaps)),
+            section("figures", "All figures", "", f'<div class="packed">{sections.figures(metrics)}</div>'),
+            section("assumptions", "Assumptions", "", sections.assumptions(manifest)),
+            section("disclosure", "Risk disclosure", "", f"<p>{esc(wording.DISCLOSURE)}</p>"),
         )
     )
 
@@ -192,6 +148,6 @@ def _footer(metrics: Metrics, manifest: Manifest) -> str:
         f"Run {manifest.run_id}", f"written {manifest.created}",
         f"{manifest.events:,} events in {manifest.wall_s:.1f} s",
         f"digest {manifest.digest[:16] or 'none'}", f"code {manifest.code[:16]}",
-        f"this page is one file of {_SIZE_MARK}, most of it the chart library, and works offline",
+        f"this page is one file of {SIZE_MARK}, most of it the chart library, and works offline",
     )  # fmt: skip
     return f"<footer>{' · '.join(esc(fact) for fact in facts)}</footer>"

@@ -60,6 +60,11 @@ def tiles(metrics: Metrics, manifest: Manifest) -> str:
         Tile("Least free money", wording.written(metrics.min_reserve_usd, "usd"),
              _limit(limits, "reserve_usd", "reserve")),
     ]  # fmt: skip
+    return tile_list(shown)
+
+
+def tile_list(shown: Iterable[Tile]) -> str:
+    """Key figures side by side."""
     return "".join(
         f'<div class="tile {tile.mood}"><dt>{esc(tile.label)}</dt><dd>{esc(tile.value)}</dd>'
         f'<dd class="note">{esc(tile.note)}</dd></div>'
