@@ -22,13 +22,13 @@ from engine.research.stretch import E8, Outcome, Terms, net_e8
 from engine.research.walkforward import Walk, join
 from engine.research.yardsticks import growth_pct
 from engine.simulation.venue import BOUNDS as VENUE_BOUNDS
-from engine.simulation.venue import SimulationModel
 
 FEE_FACTORS: Final = (1.0, 1.5, 2.0)
-LATENCIES_MS: Final = (100.0, 1_000.0, 5_000.0)
-SLIPPAGE_FACTORS: Final = (1.0, 3.0)
+LATE_BARS: Final = (0.0, 0.2, 1.0)  # heard so much of a base bar later
+SLIPPAGE_FACTORS: Final = (1.0, 5.0)
 CAPITAL_FACTORS: Final = (1.0, 5.0, 10.0, 100.0)
 JITTERS: Final = 20
+JITTER_BARS: Final = 2.0
 SHUFFLES: Final = 2000
 Band = tuple[float, float, float]
 
@@ -47,8 +47,8 @@ class Again(msgspec.Struct, frozen=True, kw_only=True):
 
 class MonteCarlo(msgspec.Struct, frozen=True, kw_only=True):
     """5 %, 50 % and 95 % of each distribution, in per cent of the capital. `order`: the closed trades in random order,
-    which changes only how deep the account fell; `drawn`: as many trades drawn with replacement; `jitter`: every entry
-    late by another time, each a run of its own."""
+    which changes only how deep the account fell; `drawn`: as many trades drawn with replacement; `jitter`: everything
+    heard late by another time, each a run of its own."""
 
     trades: int
     order_drawdown_pct: Band | None
@@ -69,13 +69,12 @@ def shuffled(trades: Floats, capital_usd: float, seed: int, count: int = SHUFFLE
 
 
 def monte_carlo(walk: Walk, workers: Workers, progress: Progress | None = None, jitters: int = JITTERS) -> MonteCarlo:
-    """Order of trades, draws of trades, and entries late by 0.1 s to a minute (log-uniform)."""
+    """Order of trades, draws of trades, and everything heard late by up to two base bars, each run by another time."""
     terms, seed = walk.plan.terms, walk.plan.seed
     nets = np.concatenate([net_e8(outcome.trades) for outcome in walk.outcomes]) / E8
     falls, drawn = shuffled(nets, terms.capital_usd, seed) if len(nets) > 1 else (np.empty(0), np.empty(0))
-    low, high = 100.0, VENUE_BOUNDS["order_latency_ms"][2]
-    late = np.exp(np.random.default_rng(seed).uniform(np.log(low), np.log(high), jitters))
-    changed = [msgspec.structs.replace(terms, simulation=_slower(terms.simulation, ms)) for ms in late.tolist()]
+    late = np.random.default_rng(seed).uniform(0.0, JITTER_BARS * terms.timeframes_s[0], jitters)
+    changed = [msgspec.structs.replace(terms, late_s=terms.late_s + seconds) for seconds in late.tolist()]
     results = [
         one.return_pct for one in _play_again(walk, workers, [({}, c) for c in changed], progress, "entry jitter")
     ]
@@ -95,20 +94,24 @@ def stress(
     progress: Progress | None = None,
     *,
     fees: Sequence[float] = FEE_FACTORS,
-    latencies_ms: Sequence[float] = LATENCIES_MS,
+    late_bars: Sequence[float] = LATE_BARS,
     slippage: Sequence[float] = SLIPPAGE_FACTORS,
 ) -> list[Again]:
-    """Fees x order latency x slippage of stops: each combination played again."""
+    """Fees x lateness x slippage of stops: each combination played again."""
     terms = walk.plan.terms
     wanted: list[tuple[dict[str, float], Terms]] = []
     for fee in fees:
-        for ms in latencies_ms:
+        for bars in late_bars:
             for slip in slippage:
-                model = _slower(terms.simulation, max(ms, terms.simulation.order_latency_ms))
-                bps = min(model.stop_slippage_bps * slip, VENUE_BOUNDS["stop_slippage_bps"][2])
-                model = msgspec.structs.replace(model, stop_slippage_bps=bps)
-                changed = msgspec.structs.replace(terms, simulation=model, fee_factor=terms.fee_factor * fee)
-                wanted.append(({"fees": fee, "latency_ms": ms, "slippage": slip}, changed))
+                bps = min(terms.simulation.stop_slippage_bps * slip, VENUE_BOUNDS["stop_slippage_bps"][2])
+                late_s = bars * terms.timeframes_s[0]
+                changed = msgspec.structs.replace(
+                    terms,
+                    simulation=msgspec.structs.replace(terms.simulation, stop_slippage_bps=bps),
+                    fee_factor=terms.fee_factor * fee,
+                    late_s=terms.late_s + late_s,
+                )
+                wanted.append(({"fees": fee, "late_s": late_s, "slippage": slip}, changed))
     return _play_again(walk, workers, wanted, progress, "stress")
 
 
@@ -144,10 +147,6 @@ def scaled_params(strategy: str, params: Values, factor: float) -> Values:
     row = next(row for row in table.STRATEGIES if row.name == strategy)
     sizes = {p.name: min(params.get(p.name, p.default) * factor, p.high) for p in row.params if p.unit == "USD"}
     return params | sizes
-
-
-def _slower(model: SimulationModel, order_latency_ms: float) -> SimulationModel:
-    return msgspec.structs.replace(model, order_latency_ms=order_latency_ms)
 
 
 def _play_again(

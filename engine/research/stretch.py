@@ -40,8 +40,9 @@ TRADE: Final = np.dtype(
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """On what terms a stretch is played. `fee_factor` multiplies the instruments' fees; a plan may leave
-    `timeframes_s` empty, which stands for the market's own."""
+    """On what terms a stretch is played. `fee_factor` multiplies the instruments' fees; `late_s`: the engine
+    hears of everything so much later, while the venue moves on. A plan may leave `timeframes_s` empty, which stands for
+    the market's own."""
 
     strategies: dict[str, dict[str, float]]
     capital_usd: float = 1000.0
@@ -49,6 +50,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     simulation: SimulationModel = SimulationModel()
     timeframes_s: tuple[int, ...] = (300, 900, 3600)
     fee_factor: float = 1.0
+    late_s: float = 0.0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,10 +75,11 @@ def net_e8(trades: Array) -> Array:
 class _Marked:
     """The market of a stretch as a session wants it: pause, warm-up, resume, the stretch; a new block at every mark."""
 
-    def __init__(self, market: Market, stretch: Stretch, instruments: list[Instrument], mark_ns: int) -> None:
+    def __init__(self, market: Market, stretch: Stretch, terms: Terms, mark_ns: int) -> None:
         self._market = market.between(stretch.from_ns - stretch.warm_ns, stretch.to_ns)
         self._stretch, self._mark_ns = stretch, mark_ns
-        self.instruments = instruments
+        self._late_ns = round(terms.late_s * 1e9)
+        self.instruments = charged(market.instruments, terms.fee_factor)
         self.at_ns = self._market.from_ns
         """Where the block handed out last begins; the stretch's end when there are no more."""
 
@@ -86,6 +89,7 @@ class _Marked:
         if paused:
             yield _word(self._market.from_ns, reasons.OPERATOR_PAUSE)
         for block in self._market.blocks(max_records):
+            block["ts_ns"] += self._late_ns
             times = block["venue_ts_ns"]
             first, last = int(times[0]), int(times[-1])
             marks = np.arange(first // self._mark_ns + 1, last // self._mark_ns + 1, dtype=np.int64) * self._mark_ns
@@ -186,7 +190,7 @@ def play(market: Market, stretch: Stretch, terms: Terms) -> Outcome:
     Raises BadInput where nothing of the market lies in it, or for unusable terms.
     """
     mark_ns = MINUTE_NS if stretch.to_ns - stretch.from_ns < SHORT_NS else HOUR_NS
-    stream = _Marked(market, stretch, charged(market.instruments, terms.fee_factor), mark_ns)
+    stream = _Marked(market, stretch, terms, mark_ns)
     notes = _Notes()
     session = Session(
         stream, strategies=terms.strategies, capital_usd=terms.capital_usd, limits=terms.limits,

@@ -16,7 +16,7 @@ from engine.research.report import wording
 from engine.research.report.figures import CURVE_POINTS, MS, Chart
 from engine.research.report.sections import Tile, esc, table, tile_list
 from engine.research.report.shell import SIZE_MARK, chart, section, whole_page
-from engine.research.report.walkterminal import chance, interval, number, proof_rows, words
+from engine.research.report.walkterminal import chance, changed, interval, number, proof_rows, words
 from engine.research.robustness import Again
 from engine.research.verdict import ON_SYNTHETIC, counted, dollars, percent
 from engine.research.walkforward import Joined
@@ -147,7 +147,7 @@ def _body(dossier: Dossier, payload: dict[str, Any]) -> str:
     bands = [] if luck is None else [
         ("Result, trades drawn again", interval(luck.drawn_return_pct, " %"), f"{luck.trades:,} trades"),
         ("Deepest fall, other order", interval(luck.order_drawdown_pct, " %"), "the same trades"),
-        ("Result, entries late", interval(luck.jitter_return_pct, " %"), f"0.1 s to 60 s, {luck.jitters} runs"),
+        ("Result, heard late", interval(luck.jitter_return_pct, " %"), f"by up to two bars, {luck.jitters} runs"),
         ("Draws that lost money", chance(luck.loss_probability), ""),
     ]  # fmt: skip
     grey = "Grey: in sample, where the parameters were chosen. Colour: out of sample, the only part that counts."
@@ -208,7 +208,7 @@ def _proof(dossier: Dossier) -> str:
 
 def _again(found: list[Again] | None) -> str:
     rows = [
-        (words(one.change), percent(one.return_pct), percent(one.max_drawdown_pct), f"{one.trades:,}",
+        (changed(one), percent(one.return_pct), percent(one.max_drawdown_pct), f"{one.trades:,}",
          f"{one.refusals:,}", dollars(one.slippage_usd), dollars(one.fees_usd))
         for one in found or []
     ]  # fmt: skip

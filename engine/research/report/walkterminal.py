@@ -75,18 +75,18 @@ def _headline(dossier: Dossier) -> Panel:
 
 def _folds(dossier: Dossier) -> Table:
     table = _table("Folds: chosen in sample (dim), judged out of sample")
-    for head in ("", "Test from", "Chosen", "Sharpe in", "Sharpe out", "Net out", "Trades", "Left out"):
-        table.add_column(head, justify="left" if head in ("", "Test from", "Chosen") else "right",
-                         overflow="fold" if head == "Chosen" else "ellipsis", no_wrap=head != "Chosen")  # fmt: skip
+    for head in ("", "Test from", "In", "Out", "Net out", "Trades", "Left out"):
+        table.add_column(head, justify="left" if head in ("", "Test from") else "right", no_wrap=True)
+    table.add_column("Chosen", min_width=16)
     for one in dossier.walk.folds:
         named = {k: v for k, v in one.params.items() if k in dossier.walk.plan.grid}
         table.add_row(
-            str(one.fold.number), iso(one.fold.test.from_ns)[:10], words(named),
+            str(one.fold.number), iso(one.fold.test.from_ns)[:10],
             Text(number(one.inside.sharpe), style="dim"), number(one.outside.sharpe),
             Text(dollars(one.outside.net_usd, True), style="green" if one.outside.net_usd > 0 else "red"),
-            str(one.outside.trades), str(one.outside.left_out),
+            str(one.outside.trades), str(one.outside.left_out), words(named),
         )  # fmt: skip
-    table.caption = "left out: open at the end of the test stretch, so of neither side"
+    table.caption = "in, out: Sharpe ratios; left out: open at the end of the test stretch, so of neither side"
     return table
 
 
@@ -150,7 +150,7 @@ def _luck(dossier: Dossier) -> Table:
         rows: list[tuple[str, Band | None]] = [
             (f"Result, {counted(luck.trades, 'trade')} drawn again", luck.drawn_return_pct),
             ("Deepest fall, trades in another order", luck.order_drawdown_pct),
-            (f"Result, entries late by 0.1 s to 60 s ({luck.jitters} runs)", luck.jitter_return_pct),
+            (f"Result, heard late by up to two bars ({luck.jitters} runs)", luck.jitter_return_pct),
         ]
         for name, band in rows:
             table.add_row(name, *(MISSING,) * 3 if band is None else (percent(value) for value in band))
@@ -160,26 +160,33 @@ def _luck(dossier: Dossier) -> Table:
 
 def _again(title: str, rows: list[Again]) -> Table:
     table = _table(title)
-    table.add_column("")
-    for head in ("Result", "Deepest fall", "Trades", "Refused", "Slippage", "Fees"):
+    table.add_column("", no_wrap=True)
+    for head in ("Result", "Deepest fall", "Trades", "Fees"):
         table.add_column(head, justify="right", no_wrap=True)
     for one in rows:
         table.add_row(
-            words(one.change), percent(one.return_pct), percent(one.max_drawdown_pct), f"{one.trades:,}",
-            f"{one.refusals:,}", dollars(one.slippage_usd), dollars(one.fees_usd),
+            changed(one), percent(one.return_pct), percent(one.max_drawdown_pct), f"{one.trades:,}",
+            dollars(one.fees_usd),
         )  # fmt: skip
     return table
+
+
+_CHANGES: Final = {"fees": "fees × {:g}", "late_s": "late {:g} s", "slippage": "slippage × {:g}", "capital": "× {:g}"}
+
+
+def changed(one: Again) -> str:
+    """What was changed: ``fees × 1.5, late 60 s, slippage × 1``."""
+    return ", ".join(_CHANGES[name].format(value) for name, value in one.change.items())
 
 
 def print_search(console: Console, found: Search) -> None:
     """The winner beside its deflated figures, and the next best."""
     width = min(WIDTH, console.width)
-    lines = Text(
-        f"{counted(found.trials, 'trial')}, all in sample: what chose the winner cannot judge it\n", style="dim"
-    )
+    tried = counted(found.trials, "trial")
+    lines = Text(f"{tried}, all in sample: what chose the winner cannot judge it\n", style="dim")
     lines.append(f"{words(found.winner.params)}\n", style="bold")
     lines.append(
-        f"Sharpe {number(found.proof.sharpe)}, deflated for {counted(found.trials, 'trial')}: "
+        f"Sharpe {number(found.proof.sharpe)}, deflated for {tried}: "
         f"{chance(found.proof.deflated)} likely real; overfitting {chance(found.proof.pbo)}. "
     )
     lines.append("Not told from luck." if not found.shown else "Worth a walk-forward.")
