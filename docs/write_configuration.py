@@ -18,6 +18,7 @@ from engine.markets import feedmodel
 from engine.runtime import doorplan, watchplan
 from engine.runtime import plan as runtime
 from engine.settings import Account, Settings
+from engine.signals import plan as signals
 from engine.simulation import venue
 from engine.venues import plan as venues
 
@@ -128,6 +129,19 @@ def venue_rows() -> list[Row]:
     return [Row(name, default, "", "", "", meaning) for name, (default, meaning) in venues.MEANINGS.items()]
 
 
+def signal_rows() -> list[Row]:
+    """`default` is in words here too."""
+    return [Row(name, default, "", "", "", meaning) for name, (default, meaning) in signals.MEANINGS.items()]
+
+
+SIGNAL_EXAMPLE: Final = """\
+# Signal sources: Python classes whose forecasts the strategies may follow; none by default. See docs/signal-sources.md.
+#   [signals.reversion]
+#   class = "engine.signals.reversion:Reversion"
+#   symbols = ["BTC/USDT"]
+#   parameters = { timeframe_s = 300, span = 96 }
+"""
+
 VENUE_EXAMPLE: Final = """\
 # Venues have no defaults: write a table for each. Its name is yours; named after its exchange, it needs no `exchange`.
 #   [venues.binance]
@@ -180,6 +194,9 @@ def configuration() -> str:
     lines.append("## `[venues.NAME]`\n\nOne table for each venue; there is none by default.\n")
     lines.append("| setting | default | meaning |\n|---|---|---|")
     lines += [f"| `{r.name}` | {r.default} | {r.meaning} |" for r in venue_rows()]
+    lines.append("\n## `[signals.NAME]`\n\nOne table for each [signal source](signal-sources.md); none by default.\n")
+    lines.append("| setting | default | meaning |\n|---|---|---|")
+    lines += [f"| `{r.name}` | {r.default} | {r.meaning} |" for r in signal_rows()]
     return "\n".join([*lines, ""])
 
 
@@ -197,7 +214,7 @@ def example() -> str:
             lines += textwrap.wrap(about, 118, initial_indent="# ", subsequent_indent="# ")
             lines.append(f"# {row.name} = {row.default or row.example or '(inferred from the data)'}")
         lines.append("")
-    return "\n".join([*lines, VENUE_EXAMPLE])
+    return "\n".join([*lines, VENUE_EXAMPLE, SIGNAL_EXAMPLE])
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def backtest_request(
         limits=settings.limits,
         simulation=settings.simulation,
         feed=settings.feed,
+        signals=settings.signals,
         trials=trials,
     )
 

@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     doors: Annotated[DoorsPlan, BeforeValidator(partial(tables.table, "doors", DoorsPlan))] = DoorsPlan()
     watchdog: Annotated[WatchdogPlan, BeforeValidator(partial(tables.table, "watchdog", WatchdogPlan))] = WatchdogPlan()
     venues: Annotated[Any, BeforeValidator(tables.venues)] = Field(default_factory=dict)
+    signals: Annotated[Any, BeforeValidator(tables.signals)] = Field(default_factory=dict)
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @property
@@ -170,6 +171,7 @@ class Settings(BaseSettings):
             "strategies": {name: dict(values) for name, values in self.strategies.items()},
             "runtime": msgspec.to_builtins(self.runtime),
             "venues": {name: [plan.exchange, plan.symbols, plan.capital_usd] for name, plan in self.venues.items()},
+            "signals": {name: msgspec.to_builtins(plan) for name, plan in self.signals.items()},
         }
         return hashlib.blake2b(json.dumps(deciding, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -319,7 +321,7 @@ def _explain(error: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
 
 def _origin(path: list[str], overrides: Mapping[str, Any]) -> str:
     """Where the value at `path` was set, or the table it is a default of."""
-    wanted = (path, path[:2]) if path[0] == "venues" else (path,)
+    wanted = (path, path[:2]) if path[0] in ("venues", "signals") else (path,)
     for place in wanted:
         for layer, origin in reversed(_layers(overrides)):
             if _holds(layer, place):

@@ -162,7 +162,9 @@ def flat(settings: Settings) -> dict[str, dict[str, Any]]:
     for name in ("limits", "simulation", "feed", "runtime", "alerts", "doors", "watchdog"):
         tables[name] = msgspec.to_builtins(getattr(settings, name), enc_hook=str)
     tables["strategies"] = {name: dict(values) for name, values in settings.strategies.items()}
-    tables["venues"] = {name: msgspec.to_builtins(plan) | {"name": None} for name, plan in settings.venues.items()}
+    for named in ("venues", "signals"):
+        plans = getattr(settings, named)
+        tables[named] = {name: msgspec.to_builtins(plan) | {"name": None} for name, plan in plans.items()}
     return {name: {"value": value, "source": settings.sources.get(name, "default")} for name, value in _leaves(tables)}
 
 
@@ -171,7 +173,7 @@ def _leaves(table: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
     for name, value in table.items():
         if isinstance(value, dict):
             found += _leaves(value, f"{above}{name}.")
-        elif not (name == "name" and above.startswith("venues.")):
+        elif not (name == "name" and above.startswith(("venues.", "signals."))):
             found.append((f"{above}{name}", str(value) if isinstance(value, Path) else value))
     return found
 

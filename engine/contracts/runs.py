@@ -35,6 +35,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     limits: dict[str, float]
     simulation: dict[str, float]
     timeframes_s: list[int]
+    signals: dict[str, str] = {}  # signal source -> class, its parameters and the digest that its forecasts carry
     sources: list[Source]
     symbols: list[str]
     from_ns: int

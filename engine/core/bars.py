@@ -36,28 +36,35 @@ def update(bars: Any, ring: Any, timeframes_ns: Any, ts_ns: int, price: int, lot
     """Feed one price into all timeframes of an instrument; bit k of the result: timeframe k closed a bar."""
     closed_mask = 0
     for k in range(TIMEFRAMES):
-        bar = bars[k]
-        if ts_ns >= bar.end_ns:
-            if bar.end_ns != 0:
-                _close(bar, ring[k])
-                closed_mask |= 1 << k
-            width = timeframes_ns[k]
-            bar.start_ns = ts_ns - ts_ns % width
-            bar.end_ns = bar.start_ns + width
-            bar.open_ticks = price
-            bar.high_ticks = price
-            bar.low_ticks = price
-            bar.volume_lots = 0
-            bar.turnover = 0.0
-        elif price > bar.high_ticks:
-            bar.high_ticks = price
-        elif price < bar.low_ticks:
-            bar.low_ticks = price
-        bar.close_ticks = price
-        if lots != 0:
-            bar.volume_lots += lots
-            bar.turnover += float(price) * float(lots)
+        if feed(bars[k], ring[k], timeframes_ns[k], ts_ns, price, lots):
+            closed_mask |= 1 << k
     return closed_mask
+
+
+@kernel
+def feed(bar: Any, ring: Any, width_ns: int, ts_ns: int, price: int, lots: int) -> bool:
+    """Feed one price into one timeframe; True where it closed a bar, the newest in `ring` then."""
+    closed = False
+    if ts_ns >= bar.end_ns:
+        if bar.end_ns != 0:
+            _close(bar, ring)
+            closed = True
+        bar.start_ns = ts_ns - ts_ns % width_ns
+        bar.end_ns = bar.start_ns + width_ns
+        bar.open_ticks = price
+        bar.high_ticks = price
+        bar.low_ticks = price
+        bar.volume_lots = 0
+        bar.turnover = 0.0
+    elif price > bar.high_ticks:
+        bar.high_ticks = price
+    elif price < bar.low_ticks:
+        bar.low_ticks = price
+    bar.close_ticks = price
+    if lots != 0:
+        bar.volume_lots += lots
+        bar.turnover += float(price) * float(lots)
+    return closed
 
 
 @kernel

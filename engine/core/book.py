@@ -6,12 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.records import JUMP, LAST
+from engine.contracts.records import DEPTH, JUMP, LAST, MARK, PATH, QUOTE, TRADE
 from engine.core.compile import i64, kernel
 
 LEVELS: Final = 5
 MAX_PRICE: Final = 1 << 55
 """No price has more ticks than this: a larger one is damage, and would leave 64 bits."""
+REFUSED: Final = -2
+UNPRICED: Final = -1
+"""What `apply` answers for an event that says nothing usable, and for a good one whose price is none for bars."""
 
 BOOK: Final = np.dtype(
     (
@@ -108,6 +111,34 @@ def apply_path(book: Any, event: Any) -> bool:
     book.previous_ticks = book.last_ticks
     book.last_ticks = price
     return True
+
+
+@kernel
+def apply(book: Any, event: Any) -> int:
+    """What a market event (funding aside) changes in a book. The lots that traded in it, 0 or more, where bars take
+    `last_ticks` from it; else UNPRICED or REFUSED."""
+    kind = event.kind
+    if kind == QUOTE:
+        if not apply_quote(book, event):
+            return REFUSED
+        return 0 if book.has_trades == 0 else UNPRICED
+    if kind == PATH:
+        return i64(event.qty_lots) if apply_path(book, event) else REFUSED
+    if kind == TRADE:
+        return i64(event.qty_lots) if apply_trade(book, event) else REFUSED
+    if kind == DEPTH:
+        if not apply_depth(book, event):
+            return REFUSED
+        return 0 if book.has_trades == 0 else UNPRICED
+    return UNPRICED if kind == MARK else REFUSED
+
+
+@kernel
+def distrust(book: Any) -> None:
+    """What it shows is stale until the next quote, and whether it has trades (else mids price the bars) is learned
+    anew."""
+    book.updated_ns = 0
+    book.has_trades = 0
 
 
 @kernel

@@ -12,21 +12,16 @@ from engine.contracts import reasons
 from engine.contracts.records import (
     BALANCE,
     CORRECTION,
-    DEPTH,
     FEED_STATUS,
     FILTER,
     FORECAST,
     FOREIGN,
     FUNDING,
     LIMIT,
-    MARK,
     NO_INSTRUMENT,
     OPERATOR,
     PARAMETER,
-    PATH,
-    QUOTE,
     TIMER,
-    TRADE,
 )
 from engine.core import bars, book, fills, operator, patience, portfolio, protect, risk, timers
 from engine.core.compile import i64, kernel
@@ -77,35 +72,18 @@ def _market(s: Any, event: Any, out: Any) -> None:
     i = i64(event.instrument)
     one = s.books[i]
     kind = event.kind
-    lots = 0
-    if kind == QUOTE:
-        good = book.apply_quote(one, event)
-        priced = one.has_trades == 0
-    elif kind == PATH:
-        good = book.apply_path(one, event)
-        priced = True
-        lots = event.qty_lots
-    elif kind == TRADE:
-        good = book.apply_trade(one, event)
-        priced = True
-        lots = event.qty_lots
-    elif kind == DEPTH:
-        good = book.apply_depth(one, event)
-        priced = one.has_trades == 0
-    elif kind == FUNDING:
+    if kind == FUNDING:
         if event.amount_e8 != 0:
             portfolio.pay_funding(s, i, event.amount_e8)
             protect.cover_funding(s, i)
             risk.enforce_day(s)
             protect.supervise(s, out, i)
         return
-    else:
-        good = kind == MARK
-        priced = False
-    if not good:
+    lots = book.apply(one, event)
+    if lots == book.REFUSED:
         return
     closed = 0
-    if priced:
+    if lots != book.UNPRICED:
         closed = bars.update(s.bars[i], s.ring[i], s.timeframes_ns, event.venue_ts_ns, one.last_ticks, lots)
     p = s.positions[i]
     if event.ts_ns == 0:  # history: strategies learn from it, and nothing that is open is judged by it
@@ -166,12 +144,10 @@ def _distrust(s: Any, event: Any) -> None:
         bars.forget(s, i64(event.instrument))
         table.forget(s, i64(event.instrument))
     if event.instrument < s.head[0].instruments:
-        s.books[event.instrument].updated_ns = 0
-        s.books[event.instrument].has_trades = 0
+        book.distrust(s.books[event.instrument])
     elif event.instrument == NO_INSTRUMENT:
         for i in range(s.head[0].instruments):
-            s.books[i].updated_ns = 0
-            s.books[i].has_trades = 0
+            book.distrust(s.books[i])
     else:
         s.head[0].quarantined += 1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,9 @@ from engine.journal.segments import JournalWriter
 from engine.markets.market import FeedModel, Market, open_market
 from engine.research.breakdown import labels
 from engine.research.metrics import Metrics, measure
-from engine.research.session import Session, compile_replay
+from engine.research.session import Blocks, Session, compile_replay
+from engine.signals.forecasting import Forecasting
+from engine.signals.plan import SignalPlan
 from engine.simulation.venue import SimulationModel
 
 Progress = Callable[[float, str], None]
@@ -36,7 +38,8 @@ TICK_BASE_S: Final = 60
 
 class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `params` overlay the strategy's defaults; `timeframes_s` defaults to 1, 3 and 12 times the
-    candle length (1, 3 and 12 minutes for ticks); times are ns UTC, `to_ns` exclusive."""
+    candle length (1, 3 and 12 minutes for ticks); times are ns UTC, `to_ns` exclusive; `signals` are the sources whose
+    forecasts the core hears."""
 
     strategy: str
     data: Sequence[Path]
@@ -50,6 +53,7 @@ class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
     simulation: SimulationModel = SimulationModel()
     feed: FeedModel = FeedModel()
     timeframes_s: Sequence[int] | None = None
+    signals: Mapping[str, SignalPlan] = {}
     trials: int = 1
 
 
@@ -79,8 +83,9 @@ def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestR
     closes = closes_of(market)
     timeframes = list(request.timeframes_s or default_timeframes(market.grade, closes))
     blocks: list[np.ndarray[Any, Any]] = []
-    session = _session(request, market, timeframes, blocks.append)  # refuses bad requests before anything is written
-    manifest = _manifest(request, market, timeframes)
+    heard = Forecasting(market, request.signals)
+    session = _session(request, heard, timeframes, blocks.append)  # refuses bad requests before anything is written
+    manifest = _manifest(request, market, timeframes, heard)
     run_dir = _new_folder(request.home / "runs" / manifest.run_id)
     manifests.write(run_dir, manifest)
     with JournalWriter(run_dir) as journal:
@@ -141,7 +146,7 @@ def closes_of(market: Market) -> Closes:
 
 
 def _session(
-    request: BacktestRequest, market: Market, timeframes: list[int], sink: Callable[[np.ndarray[Any, Any]], None]
+    request: BacktestRequest, market: Blocks, timeframes: list[int], sink: Callable[[np.ndarray[Any, Any]], None]
 ) -> Session:
     return Session(
         market,
@@ -168,7 +173,7 @@ def _assumptions(model: SimulationModel | FeedModel) -> dict[str, float]:
     return {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
 
 
-def _manifest(request: BacktestRequest, market: Market, timeframes: list[int]) -> Manifest:
+def _manifest(request: BacktestRequest, market: Market, timeframes: list[int], heard: Forecasting) -> Manifest:
     created = datetime.now(UTC)
     rows = {row.name: row for row in table.STRATEGIES}
     return Manifest(
@@ -181,6 +186,7 @@ def _manifest(request: BacktestRequest, market: Market, timeframes: list[int]) -
         limits=msgspec.to_builtins(request.limits),
         simulation=_assumptions(request.simulation) | _assumptions(request.feed),
         timeframes_s=timeframes,
+        signals=heard.named(),
         sources=market.sources,
         symbols=list(labels(market.instruments).values()),
         from_ns=market.from_ns,

@@ -17,6 +17,7 @@ from engine.contracts.errors import BadInput
 from engine.core.limits import Limits
 from engine.core.strategies.table import STRATEGIES
 from engine.markets.feedmodel import FeedModel
+from engine.signals.plan import SignalPlan, signal_plan
 from engine.simulation.venue import SimulationModel
 from engine.venues.plan import VenuePlan, venue_plan
 
@@ -88,6 +89,16 @@ def venues(tables: Any) -> Mapping[str, VenuePlan]:
         raise ValueError("venues must be tables such as [venues.binance]")
     try:
         return MappingProxyType({name: venue_plan(name, table) for name, table in tables.items()})
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+
+
+def signals(tables: Any) -> Mapping[str, SignalPlan]:
+    """Every signal source's plan, in the order given. Raises ValueError naming table, key and fix."""
+    if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+        raise ValueError("signals must be tables such as [signals.reversion]")
+    try:
+        return MappingProxyType({name: signal_plan(name, table) for name, table in tables.items()})
     except BadInput as error:
         raise ValueError(str(error)) from None
 

@@ -32,7 +32,7 @@ from engine.simulation.venue import own_order, reply
 def on_market(v: Any, event: Any) -> None:
     """A recorded market event happens at the venue; one its books refuse happens to nobody."""
     i = i64(event.instrument)
-    if i >= v.books.shape[0]:
+    if i >= v.books.shape[0] or event.kind > FUNDING:  # what is no market (a forecast) happens to no venue
         return
     v.head[0].now_ns = event.venue_ts_ns
     kind = event.kind

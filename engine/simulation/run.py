@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.records import CANCEL, NO_INSTRUMENT, PLACE, RECORD, TIMER
+from engine.contracts.records import CANCEL, FUNDING, NO_INSTRUMENT, PLACE, RECORD, TIMER
 from engine.core.compile import kernel
 from engine.core.memory import Flat
 from engine.core.output import HEADROOM, emit_copy
@@ -90,12 +90,20 @@ def advance(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, u
                 emit_copy(s, out, event, head.seq + 1)
                 step(s, event, out)
             else:
-                step(s, market[np.uintp(at_engine)], out)
+                _hear(s, market[np.uintp(at_engine)], out)
                 at_engine += 1
             _dispatch(v, out, before)
     cursor.at[0] = at_venue
     cursor.at[1] = at_engine
     return outcome
+
+
+@kernel
+def _hear(s: Any, event: Any, out: Any) -> None:
+    """The next of the market lane; what is no market there (a forecast) is journalled."""
+    if event.kind > FUNDING:
+        emit_copy(s, out, event, s.head[0].seq + 1)
+    step(s, event, out)
 
 
 @kernel
