@@ -142,6 +142,12 @@ def _replay(core: state.Core, entries: Entries, run_dir: Path, manifest: Manifes
         raise Fatal(f"{run_dir}: the journal has no event {int(core.state.head[0].seq) + 1}; restore it from a copy")
 
 
+def compile_recovery(core: state.Core) -> None:
+    """Compile what `recover_run` runs, before somebody waits for it; changes nothing in `core`."""
+    nothing, at = np.zeros(0, RECORD), np.zeros(2, np.int64)
+    kernels.replay_block(core.state, nothing, np.zeros(0, ENTRY), at, new_output(), True)
+
+
 def _bytes(entries: Entries) -> Entries:
     return np.ascontiguousarray(entries).view(np.uint8).reshape(len(entries), ENTRY.itemsize)
 

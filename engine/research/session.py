@@ -8,11 +8,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from engine.contracts.instruments import Instrument
-from engine.contracts.records import ENTRY, NO_INSTRUMENT, RECORD, TIMER, joined
+from engine.contracts.records import NO_INSTRUMENT, RECORD, TIMER, joined
 from engine.core import state, timers
 from engine.core.limits import Limits
 from engine.core.output import drain, new_output
-from engine.core.replay import inject, replay_block
+from engine.core.replay import inject
+from engine.journal.recovery import compile_recovery
 from engine.simulation import run
 from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
 
@@ -139,6 +140,5 @@ class Session:
 
 def compile_replay(core: state.Core) -> None:
     """Compile what replays a run, while most of it is compiled anyway; changes nothing in `core`."""
-    nothing, at = np.zeros(0, RECORD), np.zeros(2, np.int64)
-    replay_block(core.state, nothing, np.zeros(0, ENTRY), at, new_output(), True)
-    inject(core.state, nothing, new_output())
+    compile_recovery(core)
+    inject(core.state, np.zeros(0, RECORD), new_output())

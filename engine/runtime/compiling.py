@@ -11,11 +11,12 @@ from engine.core.compile import is_compiled_before, watch_compilation
 from engine.core.limits import Limits
 from engine.core.live import LiveCore
 from engine.core.state import new_core
+from engine.journal.recovery import compile_recovery
 from engine.simulation.paper import PaperVenue, new_account
 from engine.simulation.venue import SimulationModel
 from engine.venues.candles import path_records
 
-ENTRIES: Final = ("_take_at", "_happen_at", "_send_at", "lay_bars", "fill_block")
+ENTRIES: Final = ("_take_at", "_happen_at", "_send_at", "lay_bars", "fill_block", "replay_block")
 TIMEFRAMES_S: Final = (60, 180, 720)
 
 
@@ -33,6 +34,8 @@ def compile_engine(tell: Callable[[str], None]) -> None:
         lot_size=Decimal("0.00001"), min_qty=Decimal("0.00001"), max_qty=Decimal(1000),
     )  # fmt: skip
     with watch_compilation(lambda count: tell(f"compiling the core, once per build: {count} functions")):
-        LiveCore(new_core([one], Limits(), 1000.0, {}, TIMEFRAMES_S))
+        core = new_core([one], Limits(), 1000.0, {}, TIMEFRAMES_S)
+        LiveCore(core)
+        compile_recovery(core)  # the first start after a death is no time to compile
         PaperVenue(new_account([one], SimulationModel(), 1000.0))
         path_records(one, 0, [(0, 1.0, 2.0, 1.0, 2.0, 5.0)], TIMEFRAMES_S[0])

@@ -137,4 +137,5 @@ class Accounts(Customers[Account]):
 
     def add(self, wallet: Wallet) -> Account:
         """Open an account with one key of each kind."""
-        return self.join(Account(len(self.all), tuple(new_key(kind) for kind in KINDS), wallet))
+        number = len(self.all)
+        return self.join(Account(number, tuple(new_key(kind, number) for kind in KINDS), wallet))

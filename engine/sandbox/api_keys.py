@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Literal
 
 from cryptography.exceptions import InvalidSignature
@@ -49,13 +50,22 @@ class Key:
         return True
 
 
-def new_key(kind: KeyKind) -> Key:
-    """A fresh random key."""
+def new_key(kind: KeyKind, holder: int = 0) -> Key:
+    """A fresh random key; no two holders of one venue share an RSA pair."""
     api_key = secrets.token_hex(32)
     if kind == "HMAC":
         return Key(kind, api_key, secrets.token_hex(32))
-    private: Any = ed25519.Ed25519PrivateKey.generate() if kind == "ED25519" else rsa.generate_private_key(65537, 2048)
-    pem = private.private_bytes(
+    return Key(kind, api_key, _rsa_pem(holder) if kind == "RSA" else _pem(ed25519.Ed25519PrivateKey.generate()))
+
+
+@cache
+def _rsa_pem(holder: int) -> str:
+    """A holder's RSA pair, random and made once a process: two primes take longer than all else of opening a venue."""
+    return _pem(rsa.generate_private_key(65537, 2048))
+
+
+def _pem(private: Any) -> str:
+    made: bytes = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return Key(kind, api_key, pem.decode())
+    return made.decode()

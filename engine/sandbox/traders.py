@@ -293,7 +293,7 @@ class Traders(Customers[Trader]):
 
     def add(self, venue: Flat, most_leverage: list[int], kinds: Sequence[KeyKind] = KINDS) -> Trader:
         """Open an account with one key of each kind; crossed margin and one-way mode, as the exchange begins."""
-        keys = tuple(new_key(kind) for kind in kinds)
+        keys = tuple(new_key(kind, len(self.all)) for kind in kinds)
         leverages = [min(START_LEVERAGE, most) for most in most_leverage]
         positions = [Position(leverage=leverage) for leverage in leverages]
         return self.join(Trader(len(self.all), keys, venue, positions, leverages, [False] * len(leverages)))

@@ -15,15 +15,17 @@ from engine.contracts.instruments import Instrument
 from engine.contracts.reasons import OPERATOR_PAUSE
 from engine.contracts.records import NO_INSTRUMENT, OPERATOR, QUOTE, RECORD
 from engine.contracts.runs import Manifest
+from engine.core import replay as kernels
 from engine.core import state
 from engine.core.carrying import parts_of
-from engine.core.compile import source_digest
+from engine.core.compile import DISABLED, source_digest
 from engine.core.limits import Limits
 from engine.core.live import FINISHED, LiveCore, new_lane, put
 from engine.journal import manifest as manifests
 from engine.journal import recovery, snapshots
 from engine.journal.recovery import last_run, recover_run
 from engine.journal.segments import JournalWriter
+from engine.runtime.compiling import ENTRIES
 
 START_NS = 1_735_736_400_000_000_000
 COIN = Instrument(
@@ -106,6 +108,17 @@ def test_a_snapshot_of_the_last_event_leaves_nothing_to_replay(tmp_path: Path) -
     life = Life(tmp_path).turns(10)
     life.save()
     assert recover_run(life.end()).events == 0
+
+
+@pytest.mark.skipif(DISABLED, reason="nothing is compiled")
+def test_nothing_is_compiled_while_somebody_waits_for_a_run(tmp_path: Path) -> None:
+    life = Life(tmp_path).turns(10)
+    life.save()
+    life.turns(5)
+    recovery.compile_recovery(life.core)
+    compiled = list(kernels.replay_block.signatures)
+    assert recover_run(life.end()).events == 5
+    assert kernels.replay_block.signatures == compiled and "replay_block" in ENTRIES
 
 
 def test_only_the_newest_snapshots_are_kept(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -108,9 +109,18 @@ def test_wallets_are_exact_after_every_step(steps: list[Any]) -> None:
     asyncio.run(story())
 
 
+def test_what_is_played_to_both_twins_keeps_its_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    floor = Floor([coin("USDC")], Clock(), 1, 10_000.0)
+    heard, play = [], floor.exchange.play
+    monkeypatch.setattr(floor.exchange, "play", lambda events, at: (heard.append(events), play(events, at)))
+    floor.play(market(1000, 10, 1))
+    assert [(len(one), one.dtype) for one in heard] == [(4, r.RECORD)]
+    assert floor.products["AXO-USD"].tape.last_ticks == floor.products["AXO-USDC"].tape.last_ticks == 1007
+
+
 def test_where_both_dollars_are_recorded_one_book_is_played() -> None:
     floor = Floor([coin("USDC"), coin("USD")], Clock(), 1, 10_000.0)
-    played = np.concatenate([market(1000, 10, 1), market(2000, 10, 1)])
+    played = r.joined([market(1000, 10, 1), market(2000, 10, 1)], r.RECORD)
     played["instrument"] = [0, 0, 1, 1]
     floor.play(played)
     assert [floor.products[name].tape.last_ticks for name in ("AXO-USD", "AXO-USDC")] == [2007, 2007]

@@ -45,7 +45,7 @@ def quote(index: int, middle: int) -> Any:
 
 def opened(cash: float = 10_000.0) -> tuple[Exchange, Account]:
     exchange = Exchange(PAIRS, Clock(), 1, cash)
-    exchange.play(np.concatenate([quote(index, price) for index, price in enumerate(PRICES)]))
+    exchange.play(r.joined([quote(index, price) for index, price in enumerate(PRICES)], r.RECORD))
     return exchange, exchange.accounts.all[0]
 
 
@@ -150,7 +150,7 @@ def test_sums_are_exact_and_nothing_is_spent_twice(steps: list[tuple[int, str, i
         if what == "move":
             moves.append(quote(index, price))
             if len(moves) == 3:  # several events at once, of several quote assets
-                exchange.play(np.concatenate(moves))
+                exchange.play(r.joined(moves, r.RECORD))
                 moves.clear()
         elif what == "cancel":
             for order in list(account.working.values())[:1]:

@@ -43,7 +43,7 @@ def warm_up() -> None:
     import numpy as np
 
     from engine.contracts.instruments import Instrument
-    from engine.contracts.records import ENTRY, QUOTE
+    from engine.contracts.records import QUOTE, joined
     from engine.core.limits import Limits
     from engine.core.live import LiveCore, new_lane, put
     from engine.core.output import drain, new_output
@@ -62,7 +62,7 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder:
         with segments.JournalWriter(Path(folder)) as journal:
             journal.append(live.spooled())
-        entries = np.concatenate([np.zeros(0, ENTRY), *segments.read(Path(folder))])
+        entries = joined(list(segments.read(Path(folder))))
     out, at = new_output(), np.zeros(2, np.int64)
     replay_block(new_core([one], Limits(), 1000.0, {}, (1, 3, 9)).state, entries["record"][:0], entries, at, out, True)
     drain(out)
