@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from annotated_types import Ge, Le
 
-from engine.core import limits
+from engine.core import limits, selector
+from engine.core.parameters import Param
 from engine.core.strategies.table import STRATEGIES
 from engine.markets import feedmodel
 from engine.runtime import doorplan, watchplan
@@ -95,6 +97,10 @@ def bounded_rows(bounds: dict[str, tuple[float, float, float, str, str]]) -> lis
     return [Row(n, toml(d), number(low), number(high), u, m) for n, (d, low, high, u, m) in bounds.items()]
 
 
+def param_rows(params: Sequence[Param]) -> list[Row]:
+    return [Row(p.name, toml(p.default), number(p.low), number(p.high), p.unit, p.meaning) for p in params]
+
+
 def feed_rows() -> list[Row]:
     meanings: dict[str, str] = {}
     for line in (feedmodel.FeedModel.__doc__ or "").splitlines():
@@ -163,18 +169,14 @@ VENUE_EXAMPLE: Final = """\
 
 def sections() -> dict[str, list[Row]]:
     """Every setting there is, by table; the first table is the file's top."""
-    strategies = {
-        f"strategies.{one.name}": [
-            Row(p.name, toml(p.default), number(p.low), number(p.high), p.unit, p.meaning) for p in one.params
-        ]
-        for one in STRATEGIES
-    }
+    strategies = {f"strategies.{one.name}": param_rows(one.params) for one in STRATEGIES}
     return {
         "": top_rows(),
         "account": account_rows(),
         "limits": bounded_rows(limits.BOUNDS),
         "simulation": bounded_rows(venue.BOUNDS),
         "feed": feed_rows(),
+        "selector": param_rows(selector.PARAMS),
         **strategies,
         "runtime": runtime_rows(),
         "alerts": door_rows("alerts"),

@@ -157,6 +157,7 @@ async def live_plan(
             limits=settings.limits,
             capital_usd=settings.account.capital_usd,
             wallets_usd=shares,
+            selector=settings.selector,
             continues=before,
             order_prefix=prefix,
             must_hold_usd=shares if settings.mode == "live" and before is None else {},

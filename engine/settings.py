@@ -101,6 +101,7 @@ class Settings(BaseSettings):
     )
     feed: Annotated[FeedModel, BeforeValidator(partial(tables.numbers, "feed", FeedModel))] = FeedModel()
     strategies: Annotated[Any, BeforeValidator(tables.strategies)] = Field(default_factory=dict)
+    selector: Annotated[Any, BeforeValidator(tables.selector)] = Field(default_factory=dict)
     runtime: Annotated[
         RuntimePlan, BeforeValidator(partial(tables.table, "runtime", RuntimePlan, made=runtime_plan))
     ] = RuntimePlan()
@@ -169,6 +170,7 @@ class Settings(BaseSettings):
             "simulation": msgspec.to_builtins(self.simulation),
             "feed": msgspec.to_builtins(self.feed),
             "strategies": {name: dict(values) for name, values in self.strategies.items()},
+            "selector": dict(self.selector),
             "runtime": msgspec.to_builtins(self.runtime),
             "venues": {name: [plan.exchange, plan.symbols, plan.capital_usd] for name, plan in self.venues.items()},
             "signals": {name: msgspec.to_builtins(plan) for name, plan in self.signals.items()},

@@ -21,7 +21,7 @@ from engine.contracts.errors import BadInput, Refused, Retryable
 if TYPE_CHECKING:
     from engine.settings import Settings
 
-CHANGEABLE: Final = "limits.NAME or strategies.STRATEGY.PARAMETER"
+CHANGEABLE: Final = "limits.NAME, selector.NAME or strategies.STRATEGY.PARAMETER"
 HIDDEN: Final = "(hidden)"
 SECRET: Final = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL"}  # setting -> its variable
 IN_ENGINE: Final = "in the running engine, until it ends"
@@ -161,6 +161,7 @@ def flat(settings: Settings) -> dict[str, dict[str, Any]]:
     tables["account"] = settings.account.model_dump()
     for name in ("limits", "simulation", "feed", "runtime", "alerts", "doors", "watchdog"):
         tables[name] = msgspec.to_builtins(getattr(settings, name), enc_hook=str)
+    tables["selector"] = dict(settings.selector)
     tables["strategies"] = {name: dict(values) for name, values in settings.strategies.items()}
     for named in ("venues", "signals"):
         plans = getattr(settings, named)
@@ -181,7 +182,7 @@ def _leaves(table: dict[str, Any], above: str = "") -> list[tuple[str, Any]]:
 def _path_of(key: str, value: str, rows: dict[str, dict[str, Any]]) -> list[str]:
     """The key's parts. Raises BadInput for one that no command changes, saying where it is set instead."""
     path = key.split(".")
-    if path[0] == "limits" and len(path) == 2 or path[0] == "strategies" and len(path) == 3:
+    if path[0] in ("limits", "selector") and len(path) == 2 or path[0] == "strategies" and len(path) == 3:
         return path
     if key in SECRET:
         hint = f"set {SECRET[key]} in the environment, read at the start"

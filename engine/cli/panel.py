@@ -23,6 +23,8 @@ def panel(picture: Picture, now_ns: int, height: int | None = None) -> Renderabl
     and notices only as many as fit into `height` lines."""
     rows = SHOWN if height is None else _rows_left(picture, height)
     parts: list[RenderableType] = [_head(picture, now_ns), _account(picture), _engine(picture), _positions(picture)]
+    if picture.selection:
+        parts.append(_selection(picture))
     parts.append(_feeds(picture, now_ns))
     parts += [_decisions(picture.decisions[-rows:]), _refusals(picture.refusals[-rows:])]
     if picture.fills:
@@ -36,6 +38,7 @@ def _rows_left(picture: Picture, height: int) -> int:
     """Rows for each of the streams below everything that is always shown."""
     headings = 2 * (STREAMS + 1 + bool(picture.positions)) + (not picture.positions)
     always = 4 + (picture.beat_ns is None) + (not picture.engine.journal_ok)
+    always += len(picture.selection) + 2 * bool(picture.selection)
     return min(SHOWN, max(1, (height - always - headings - len(picture.positions) - len(picture.feeds)) // STREAMS))
 
 
@@ -96,6 +99,21 @@ def _positions(picture: Picture) -> RenderableType:
 
 def _stop_state(one: PositionRow) -> Text:
     return Text(one.stop_state, style="green" if one.stop_state in ("accepted", "partially_filled") else "bold red")
+
+
+def _selection(picture: Picture) -> RenderableType:
+    """The market's regime, and why each strategy is on."""
+    market = picture.market
+    head = "strategies"
+    if market is not None:
+        head = f"strategies in a {market.regime} market (trend {market.trend:+.2f}, volatility {market.volatility:.2f})"
+    table = _table(head, "strategy", "share", "R a trade", "trades", "why")
+    for one in picture.selection.values():
+        style = "bold red" if one.share == 0.0 else ""
+        table.add_row(
+            one.strategy, Text(f"{one.share:.0%}", style=style), f"{one.mean_r:+.2f}", f"{one.trades:.0f}", one.why
+        )
+    return table
 
 
 def _feeds(picture: Picture, now_ns: int) -> Table:

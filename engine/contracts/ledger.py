@@ -57,7 +57,10 @@ class FillRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
     """One closed round trip. net = gross - fees + funding. `slippage_usd` (>= 0 is a cost) is already
-    inside gross: fills against the decision prices. `r_multiple` = net / risk at the stop."""
+    inside gross: fills against the decision prices. `r_multiple` = net / risk at the stop.
+
+    `regime` (of the market) and `forecast` (with its confidence and age) are those in force when the entry was decided,
+    None where there was no forecast; `hour` is the UTC hour of the entry."""
 
     trade_no: int
     seq: int
@@ -81,6 +84,11 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True):
     mae_usd: Decimal
     mfe_usd: Decimal
     exit_reason: str
+    regime: str = "unknown"
+    forecast: float | None = None
+    forecast_confidence: float | None = None
+    forecast_age_s: float | None = None
+    hour: int = 0
 
 
 class EquityRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +141,39 @@ class StateRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class RegimeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The market changed from one regime to another, with what was measured (see `engine.core.regime.FEATURES`)."""
+
+    seq: int
+    ts_ns: int
+    symbol: str  # of the leader, empty where the mean of all pairs was looked at
+    before: str
+    after: str
+    trend: float
+    volatility: float
+    breadth: float
+    spread: float
+    liquidity: float
+    funding: float
+    cycles: int
+
+
+class SelectionRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy's share (0..1) of the risk budget changed. `mean_r` plus `radius_r` is what its weight was made from,
+    of `trades` (discounted) in `regime`."""
+
+    seq: int
+    ts_ns: int
+    strategy: str
+    regime: str
+    reason: str
+    before: float
+    share: float
+    mean_r: float
+    radius_r: float
+    trades: float
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a journal says happened, in stream order."""
 
@@ -143,3 +184,5 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[RefusalRow]
     gaps: list[GapRow]
     states: list[StateRow]
+    regimes: list[RegimeRow] = []
+    selections: list[SelectionRow] = []

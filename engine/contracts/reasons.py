@@ -43,6 +43,7 @@ STOP_REACHED: Final = 30
 STOP_MOVED: Final = 31
 POSITION_LEAVING: Final = 32
 VENUE_CASH: Final = 33  # the wallet of the venue cannot pay for it, whatever lies at the others
+NOT_SELECTED: Final = 65  # the selector gives this strategy no share of the risk budget now
 
 # --- exits ------------------------------------------------------------------------------------
 STOP_LOSS: Final = 100
@@ -102,6 +103,12 @@ JOURNAL_FAILED: Final = 307
 NEW_DAY: Final = 308
 OPERATOR_HALT: Final = 309  # the invariant monitor: entries off, exits and stops go on
 OPERATOR_ADOPT: Final = 310
+SHARE_BY_EVIDENCE: Final = 320  # why a strategy's share of the risk budget changed
+SHARE_BY_REGIME: Final = 321
+SHARE_DEMOTED_GAP: Final = 322
+SHARE_DEMOTED_DAY: Final = 323
+SHARE_COOLED_DOWN: Final = 324
+SHARE_BY_PARAMETER: Final = 325
 
 # --- gaps: why a loss passed its plan ---------------------------------------------------------
 GAP_BETWEEN_TICKS: Final = 400

@@ -24,17 +24,22 @@ NO_INSTRUMENT: Final = 65535
 _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("ts_ns", "<i8", 0),  # when the engine sees it
     ("venue_ts_ns", "<i8", 8),  # events: when the venue says it happened
-    ("strategy", "<u2", 8),  # commands and notes use the same word for these five
+    ("strategy", "<u2", 8),  # commands and notes use the same word for these eight
     ("order_type", "<u1", 10),
     ("tif", "<u1", 11),
     ("leverage", "<u2", 12),
     ("role", "<u2", 14),
+    ("funding_e6", "<i2", 10),
+    ("regime", "<u2", 12),
+    ("hour", "<u2", 14),
+    ("before", "<u2", 14),
     ("kind", "<u2", 16),
     ("instrument", "<u2", 18),
     ("side", "<i1", 20),  # +1 buy, -1 sell, 0 none
     ("bits", "<u1", 21),
     ("reason", "<u2", 22),
     ("level", "<u2", 22),
+    ("cycles", "<u2", 22),
     # word 0
     ("client_id", "<i8", 24),
     ("bid_ticks", "<i8", 24),
@@ -44,6 +49,8 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("trade_no", "<i8", 24),
     ("equity_e8", "<i8", 24),
     ("measured_e8", "<i8", 24),
+    ("trend_e9", "<i8", 24),
+    ("share_e9", "<i8", 24),
     # word 1
     ("price_ticks", "<i8", 32),
     ("bid_lots", "<i8", 32),
@@ -54,6 +61,9 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("cash_e8", "<i8", 32),
     ("limit_e8", "<i8", 32),
     ("loss_e8", "<i8", 32),
+    ("r_e9", "<i8", 32),
+    ("volatility_e9", "<i8", 32),
+    ("mean_e9", "<i8", 32),
     # word 2
     ("qty_lots", "<i8", 40),
     ("ask_ticks", "<i8", 40),
@@ -62,6 +72,8 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("mfe_e8", "<i8", 40),
     ("free_e8", "<i8", 40),
     ("planned_e8", "<i8", 40),
+    ("breadth_e9", "<i8", 40),
+    ("radius_e9", "<i8", 40),
     # word 3
     ("trigger_ticks", "<i8", 48),
     ("ask_lots", "<i8", 48),
@@ -73,6 +85,9 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("slippage_e8", "<i8", 48),
     ("exit_value_e8", "<i8", 48),
     ("day_pnl_e8", "<i8", 48),
+    ("forecast_e9", "<i8", 48),
+    ("spread_e9", "<i8", 48),
+    ("trades_e9", "<i8", 48),
     # word 4
     ("ref_id", "<i8", 56),
     ("trade_id", "<i8", 56),
@@ -84,6 +99,9 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("opened_ns", "<i8", 56),
     ("stop_ticks", "<i8", 56),
     ("open_risk_e8", "<i8", 56),
+    ("forecast_age_ns", "<i8", 56),
+    ("liquidity_e9", "<i8", 56),
+    ("before_e9", "<i8", 56),
 )
 
 
@@ -142,6 +160,9 @@ EQUITY: Final = 114
 STATE: Final = 115
 GAP: Final = 116
 VIOLATION: Final = 117
+OUTCOME: Final = 119
+REGIME: Final = 120
+SELECTION: Final = 121
 
 FIRST_COMMAND: Final = 100
 FIRST_NOTE: Final = 110
@@ -235,6 +256,31 @@ KINDS: Final[dict[int, Kind]] = {
     STATE: Kind("state", ("reason", "index", "value_e9")),
     GAP: Kind("gap", ("strategy", "reason", "trade_no", "loss_e8", "planned_e8", "stop_ticks")),
     VIOLATION: Kind("violation", ("reason", "client_id", "price_ticks", "qty_lots")),
+    # what an entry was decided on, beside its CLOSED: `r_e9` is net result / planned loss, rounded down
+    OUTCOME: Kind(
+        "outcome",
+        ("strategy", "side", "regime", "hour", "trade_no", "r_e9", "confidence_e9", "forecast_e9", "forecast_age_ns"),
+    ),
+    # the market changed: features as in `engine.core.regime`, funding in 1e-6, cycles an hour, spread in times its mean
+    REGIME: Kind(
+        "regime",
+        (
+            "regime",
+            "before",
+            "trend_e9",
+            "volatility_e9",
+            "breadth_e9",
+            "spread_e9",
+            "liquidity_e9",
+            "funding_e6",
+            "cycles",
+        ),
+    ),  # fmt: skip
+    # a strategy's share of the risk budget changed: mean, radius and trades are what it was made from
+    SELECTION: Kind(
+        "selection",
+        ("strategy", "regime", "reason", "share_e9", "mean_e9", "radius_e9", "trades_e9", "before_e9"),
+    ),
 }
 
 

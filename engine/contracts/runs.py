@@ -32,6 +32,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     instruments: list[Instrument]
     capital_usd: float
     wallets_usd: dict[str, float] = {}  # of it, by venue; empty: one wallet for all
+    selector: dict[str, float] = {}  # its parameters; empty: none chose between the strategies
     limits: dict[str, float]
     simulation: dict[str, float]
     timeframes_s: list[int]

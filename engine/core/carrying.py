@@ -1,7 +1,8 @@
 """A core's state as named arrays: saved, put back, and carried over into a core of other instruments or another build.
 
 What a person would call the account is carried: money, positions, orders, limits and parameters in force, trading
-state, day, peak, cool-downs, timers. Bars and books are too; whoever goes on after a pause makes them stale.
+state, day, peak, cool-downs, timers; what was learned of the strategies, and their shares where they are the same ones.
+Bars and books are too; whoever goes on after a pause makes them stale.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts.errors import Fatal, Refused
-from engine.core import life, state
+from engine.core import life, regime, state
 from engine.core.strategies.table import STRATEGIES
 
 Array = np.ndarray[Any, Any]
 LOST_IDS: Final = 1_024
-_BY_INSTRUMENT: Final = ("books", "bars", "ring", "positions", "told", "plans", "forecasts")
+_BY_INSTRUMENT: Final = ("books", "bars", "ring", "positions", "told", "plans", "forecasts", "gauges", "decisions")
 
 
 def parts_of(core: state.Core) -> dict[str, Array]:
@@ -59,12 +60,26 @@ def carry_over(old: state.Core, new: state.Core, now_ns: int, ended_in_order: bo
             if i >= 0:
                 _copy(name, source[k : k + 1], target[i : i + 1])
     new.state.params[:] = old.state.params
+    _carry_experience(old, new, rows)
     _carry_money(old, new)
     orders = new.state.orders
     used = orders["client_id"] != 0
     orders["instrument"][used] = [max(rows[k], 0) for k in orders["instrument"][used]]
     naked = new.state.positions["naked_ns"] != 0
     new.state.positions["naked_ns"][naked] = now_ns  # its two seconds count from when somebody can act
+
+
+def _carry_experience(old: state.Core, new: state.Core, rows: Sequence[int]) -> None:
+    """The market's regime, expectancies, the selector's parameters and shares. Where other strategies run, old shares
+    and new ones would not fit into one budget: they begin anew, and only what is held back stays held back."""
+    for name in ("climate", "expectancy", "selector_words"):
+        _copy(name, getattr(old.state, name), getattr(new.state, name))
+    leader = int(old.state.climate[0]["leader"])
+    new.state.climate[0]["leader"] = rows[leader] if leader != regime.NOBODY else regime.NOBODY
+    if np.array_equal(old.state.enabled, new.state.enabled):
+        _copy("shares", old.state.shares, new.state.shares)
+    else:
+        new.state.shares["demoted_until_ns"] = old.state.shares["demoted_until_ns"]
 
 
 def _rows(old: state.Core, new: state.Core) -> list[int]:

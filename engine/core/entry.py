@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 from engine.contracts import reasons
 from engine.contracts.records import FOK, LIMIT_ORDER, ROLE_ENTRY
-from engine.core import patience
+from engine.core import patience, selector
 from engine.core.compile import kernel
 from engine.core.money import value_down
 from engine.core.orders import place
 from engine.core.refusal import refuse
 from engine.core.risk import check_order, check_state, commit_room_e8, count_order, pending_notional_e8, wallet_room_e8
-from engine.core.sizing import lots_for
+from engine.core.sizing import least_lots, lots_for
 
 
 class Terms(NamedTuple):
@@ -54,21 +54,40 @@ def binding_cap(s: Any, i: int, ticks: int, lots: int) -> tuple[int, int, int]:
 
 
 @kernel
+def why_not(s: Any, i: int, strategy: int) -> int:
+    """Everything about now that forbids a strategy's entry whatever its size; 0 when there is nothing."""
+    reason = check_state(s, i)
+    return reasons.NOT_SELECTED if reason == 0 and selector.granted(s, strategy) <= 0.0 else reason
+
+
+@kernel
+def sized(s: Any, i: int, side: int, ticks: int, stop_ticks: int, leverage: int, share: float, terms: Terms) -> int:
+    """Lots for a share of the trade limit under these terms."""
+    lots = lots_for(s, i, side, ticks, stop_ticks, leverage, share)
+    if terms.patience_s > 0.0 and side < 0:  # a patient sale is worth more than one at the worst price
+        lots = min(lots, lots_for(s, i, side, patience.own_touch(s, i, side), stop_ticks, leverage, share))
+    return lots
+
+
+@kernel
 def enter(
     s: Any, out: Any, i: int, strategy: int, side: int, stop_ticks: int, share: float, terms: Terms, leverage: int
 ) -> int:
     """Open a position at no worse than `terms.cap_bps` from the touch: at once, or patiently.
 
     `share` (0..1) is the part of the per-trade loss limit to put at risk, at that worst price. Returns the
-    client id, or 0 with the reason noted.
+    client id, or 0 with the reason noted. The selector scales the share; an entry that this alone makes too small
+    for the venue is the smallest it takes, or a strategy with a small share could never be tried.
     """
-    reason = check_state(s, i)
+    reason = why_not(s, i, strategy)
     if reason != 0:
         return refuse(s, out, i, strategy, side, (reason, 0, 0), 0)
     ticks = worst_price(s.books[i], side, terms.cap_bps)
-    lots = lots_for(s, i, side, ticks, stop_ticks, leverage, share)
-    if terms.patience_s > 0.0 and side < 0:  # a patient sale is worth more than one at the worst price
-        lots = min(lots, lots_for(s, i, side, patience.own_touch(s, i, side), stop_ticks, leverage, share))
+    granted = selector.granted(s, strategy)
+    lots = sized(s, i, side, ticks, stop_ticks, leverage, share * granted, terms)
+    if granted < 1.0 and lots < least_lots(s, i, side, ticks, stop_ticks):
+        asked = sized(s, i, side, ticks, stop_ticks, leverage, share, terms)
+        lots = min(asked, least_lots(s, i, side, ticks, stop_ticks))
     room = binding_cap(s, i, ticks, lots)
     if room[0] != 0:
         return refuse(s, out, i, strategy, side, room, lots)
@@ -79,11 +98,14 @@ def enter(
 def enter_lots(
     s: Any, out: Any, i: int, strategy: int, side: int, lots: int, stop_ticks: int, terms: Terms, leverage: int
 ) -> int:
-    """The same with a fixed quantity, which passes the same gate."""
-    reason = check_state(s, i)
+    """The same with a fixed quantity, which passes the same gate and is scaled the same."""
+    reason = why_not(s, i, strategy)
     if reason != 0:
         return refuse(s, out, i, strategy, side, (reason, 0, 0), lots)
     ticks = worst_price(s.books[i], side, terms.cap_bps)
+    granted = selector.granted(s, strategy)
+    if granted < 1.0:
+        lots = max(int(lots * granted), min(lots, least_lots(s, i, side, ticks, stop_ticks)))
     return submit(s, out, i, strategy, side, ticks, lots, stop_ticks, terms, leverage)
 
 

@@ -28,3 +28,11 @@ def wilder(previous: float, value: float, span: float, count: int) -> float:
     if count == 0:
         return value
     return previous + (value - previous) / min(span, count + 1.0)
+
+
+@kernel
+def in_e9(value: float) -> int:
+    """A float as a whole number of 1e-9, towards zero: at most 1e9 either way, 0 where it is not a number."""
+    if value != value:
+        return 0
+    return int(min(max(value, -1e9), 1e9) * 1e9)

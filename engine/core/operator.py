@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import NO_INSTRUMENT
-from engine.core import patience, protect, timers
+from engine.core import patience, protect, selector, timers
 from engine.core.compile import i64, kernel
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
@@ -96,6 +96,9 @@ def on_foreign(s: Any, event: Any) -> None:
 def on_parameter(s: Any, event: Any, out: Any) -> None:
     """An approved parameter change; one out of its bounds is refused as a violation, never clipped."""
     number = event.reason
+    if number == selector.NUMBER:
+        _on_selector(s, event, out)
+        return
     if number < 1 or number >= s.enabled.shape[0]:
         violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.index, event.value_e9)
         return
@@ -105,6 +108,18 @@ def on_parameter(s: Any, event: Any, out: Any) -> None:
         violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.index, event.value_e9)
         return
     s.params[k] = value
+
+
+@kernel
+def _on_selector(s: Any, event: Any, out: Any) -> None:
+    """The same of one of the selector's parameters."""
+    k = event.index
+    value = event.value_e9 / 1e9
+    inside = 0 <= k < s.selector_words.shape[0]
+    if not inside or not s.selector_bounds[k, 0] <= value <= s.selector_bounds[k, 1]:
+        violation(s, out, NO_INSTRUMENT, reasons.BAD_EVENT, 0, event.index, event.value_e9)
+        return
+    selector.on_parameter(s, out, k, value)
 
 
 @kernel

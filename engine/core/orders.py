@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.reasons import NO_SUCH_TRANSITION, PROTOCOL_VIOLATION, TAKE_PROFIT
+from engine.contracts.reasons import ENTRY_SIGNAL, NO_SUCH_TRANSITION, PROTOCOL_VIOLATION, TAKE_PROFIT
 from engine.contracts.records import (
     CANCEL,
     NO_INSTRUMENT,
@@ -17,7 +17,7 @@ from engine.contracts.records import (
     STATE,
     VIOLATION,
 )
-from engine.core import life, timers
+from engine.core import life, outcomes, timers
 from engine.core.compile import i64, kernel
 from engine.core.money import fee_up, share_up, value_down, value_up
 from engine.core.output import emit
@@ -187,6 +187,8 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
     order.decision_ticks = book.ask_ticks if order.side > 0 else book.bid_ticks
     p = s.positions[i]
     if order.role == ROLE_ENTRY:
+        if order.reason == ENTRY_SIGNAL:
+            outcomes.decide(s, i)
         order.reserve_e8 = entry_cost(instrument, order.side, order.price_ticks, order.qty_lots, order.leverage)
         order.risk_e8 = loss_at_stop(s, i, order.side, order.price_ticks, order.qty_lots, order.trigger_ticks)
         move_money(s, i, 0, order.reserve_e8, 0)

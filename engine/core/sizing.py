@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from engine.core.compile import kernel
-from engine.core.money import value_up
-from engine.core.orders import entry_cost, loss_at_stop
+from engine.core.money import value_down, value_up
+from engine.core.orders import entry_cost, kept_lots, loss_at_stop
+from engine.core.portfolio import stop_fill_ticks
 from engine.core.risk import commit_room_e8, pending_notional_e8, trade_limit_e8, wallet_room_e8
 
 SAMPLE_LOTS = 1_000_000  # amounts per lot are measured on this many, so that rounding does not matter
@@ -50,3 +51,21 @@ def lots_for(s: Any, i: int, side: int, ticks: int, stop_ticks: int, leverage: i
     ):
         lots -= 1
     return max(lots, 0)
+
+
+@kernel
+def least_lots(s: Any, i: int, side: int, ticks: int, stop_ticks: int) -> int:
+    """The smallest entry the venue takes and lets out again: its minimums hold at the price and at the stop, on what a
+    fee taken in base leaves. 0 where a price is missing."""
+    if ticks <= 0 or stop_ticks <= 0:
+        return 0
+    instrument = s.instruments[i]
+    lowest = min(ticks, stop_fill_ticks(s, stop_ticks, side))
+    value_per_lot = value_down(instrument, lowest, SAMPLE_LOTS) / SAMPLE_LOTS
+    if value_per_lot <= 0.0:
+        return 0
+    needed = max(instrument.min_lots, int(instrument.min_notional_e8 / value_per_lot) + 1)
+    lots = needed
+    for _ in range(8):  # each round adds what the fee took; the second finds almost nothing missing
+        lots += max(needed - kept_lots(instrument, side, lots), 0)
+    return lots

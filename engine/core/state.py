@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.instruments import E8, Instrument
-from engine.core import fills, orders, patience, timers
+from engine.core import fills, orders, outcomes, patience, regime, selector, timers
 from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
 from engine.core.book import BOOK
 from engine.core.limits import LIMITS, Limits
@@ -96,6 +96,7 @@ INSTRUMENT: Final = np.dtype(
                 "quote_is_cash",
                 "cluster",
                 "is_stable",  # both legs are meant to keep one price
+                "is_btc",  # bitcoin against cash: the market's leader may be one of these
                 "tie_break",  # stable rank by name: order of symbols in a file never matters
                 "wallet",  # of its venue
             )
@@ -104,7 +105,7 @@ INSTRUMENT: Final = np.dtype(
 )
 
 FORECAST_ROW: Final = np.dtype(
-    (np.record, [(name, "<i8") for name in ("value_e9", "confidence_e9", "expires_ns", "digest")])
+    (np.record, [(name, "<i8") for name in ("value_e9", "confidence_e9", "expires_ns", "digest", "told_ns")])
 )
 
 CASH_ASSETS: Final = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "BUSD", "USDP")
@@ -120,9 +121,9 @@ class Core(NamedTuple):
     assets: tuple[str, ...]
 
 
-# What `State` (a `Flat`) holds, in the order it lies in memory, for n instruments and so many assets and wallets. Two
-# views share bytes with their neighbours: `limit_words` (limits as int64) and `NAME_params` (a strategy's parameters
-# by name, the same bytes as its stretch of `params`).
+# What `State` (a `Flat`) holds, in the order it lies in memory, for n instruments and so many assets and wallets. Some
+# views share bytes with their neighbours: `limit_words` (limits as int64), `NAME_params` (a strategy's parameters
+# by name, the same bytes as its stretch of `params`) and `selector_params` (the same of `selector_words`).
 def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     i8, f8 = np.dtype("<i8"), np.dtype("<f8")
     count = sum(len(row.params) for row in STRATEGIES)
@@ -146,6 +147,13 @@ def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any],
         "timers": (i8, (timers.SLOTS,)),
         "balances": (i8, (assets,)),
         "forecasts": (FORECAST_ROW, (n,)),
+        "gauges": (regime.GAUGE, (n,)),
+        "climate": (regime.CLIMATE, (1,)),
+        "decisions": (outcomes.DECISION, (n,)),
+        "expectancy": (outcomes.EXPECTANCY, (selector.ROOM, regime.ROOM, outcomes.HOURS)),
+        "selector_words": (f8, (len(selector.PARAMS),)),
+        "selector_bounds": (f8, (len(selector.PARAMS), 2)),
+        "shares": (selector.SHARE, (selector.ROOM,)),
     }
     return shapes | {row.name: (row.state, (n,)) for row in STRATEGIES}
 
@@ -163,6 +171,7 @@ def _views(buffer: np.ndarray[Any, Any], n: int, assets: int, wallets: int) -> F
         views[name] = buffer[offset : offset + size].view(dtype).reshape(shape)
         offset += size
     views["limit_words"] = views["limits"].view(np.dtype("<i8"))
+    views["selector_params"] = views["selector_words"].view(selector.PARAMS_DTYPE)
     first = 0
     for row in STRATEGIES:
         views[f"{row.name}_params"] = views["params"][first : first + len(row.params)].view(row.params_dtype)
@@ -192,13 +201,16 @@ def new_core(
     strategies: dict[str, dict[str, float]],
     timeframes_s: Sequence[int],
     wallets_usd: Mapping[str, float] | None = None,
+    selector_params: Mapping[str, float] | None = None,
 ) -> Core:
     """A fresh core.
 
     `strategies` names the enabled ones with the parameters that differ from their defaults (the booking
     asset receives `capital_usd`). `wallets_usd` says how `capital_usd` lies at the venues, by their names; without
-    it one wallet pays for all of them. Raises BadInput for an unknown strategy or parameter, a value out of
-    bounds, wallets that are not those of the venues or do not add up, no instrument, or more than 65,000.
+    it one wallet pays for all of them. `selector_params` are the selector's parameters (those left out stand at their
+    defaults); without any, each strategy has the whole risk budget. Raises BadInput for an unknown strategy or
+    parameter, a value out of bounds, wallets that are not those of the venues or do not add up, no instrument, or more
+    than 65,000.
     """
     if not 1 <= len(instruments) <= 65_000:
         raise BadInput(f"{len(instruments)} instruments; between 1 and 65,000 can be traded at once")
@@ -220,6 +232,8 @@ def new_core(
     s.positions["look_ns"] = timers.NEVER
     _fill_instruments(s, instruments, assets)
     _fill_params(s, strategies)
+    selector.prepare(s, {row.number: row.tier for row in STRATEGIES}, selector_params)
+    s.climate["leader"] = regime.NOBODY
     return Core(s, buffer, tuple(instruments), assets)
 
 
@@ -284,6 +298,7 @@ def _fill_instruments(s: Any, instruments: Sequence[Instrument], assets: tuple[s
         row.quote_is_cash = one.quote in CASH_ASSETS
         row.cluster = clusters.index(one.cluster)
         row.is_stable = one.cluster == "stable"
+        row.is_btc = one.base in ("BTC", "XBT") and one.quote in CASH_ASSETS
         row.tie_break = rank
 
 

@@ -23,7 +23,7 @@ from engine.contracts.records import (
     PARAMETER,
     TIMER,
 )
-from engine.core import bars, book, fills, operator, patience, portfolio, protect, risk, timers
+from engine.core import bars, book, fills, operator, patience, portfolio, protect, regime, risk, selector, timers
 from engine.core.compile import i64, kernel
 from engine.core.orders import violation
 from engine.core.output import HEADROOM
@@ -73,6 +73,7 @@ def _market(s: Any, event: Any, out: Any) -> None:
     one = s.books[i]
     kind = event.kind
     if kind == FUNDING:
+        regime.on_funding(s, i, event.rate_e12)
         if event.amount_e8 != 0:
             portfolio.pay_funding(s, i, event.amount_e8)
             protect.cover_funding(s, i)
@@ -85,6 +86,8 @@ def _market(s: Any, event: Any, out: Any) -> None:
     closed = 0
     if lots != book.UNPRICED:
         closed = bars.update(s.bars[i], s.ring[i], s.timeframes_ns, event.venue_ts_ns, one.last_ticks, lots)
+    if closed != 0:
+        selector.on_clock(s, out, regime.on_bar(s, out, i, closed))
     p = s.positions[i]
     if event.ts_ns == 0:  # history: strategies learn from it, and nothing that is open is judged by it
         wanted = p.exit_reason
@@ -123,6 +126,7 @@ def _other(s: Any, event: Any, out: Any) -> None:
             row.confidence_e9 = event.confidence_e9
             row.expires_ns = event.expires_ns
             row.digest = event.digest
+            row.told_ns = s.head[0].now_ns
     elif kind == FEED_STATUS:
         _distrust(s, event)
     elif kind == BALANCE:
@@ -143,6 +147,7 @@ def _distrust(s: Any, event: Any) -> None:
     if event.reason == reasons.BARS_FORGOTTEN and event.instrument < s.head[0].instruments:
         bars.forget(s, i64(event.instrument))
         table.forget(s, i64(event.instrument))
+        regime.forget(s, i64(event.instrument))
     if event.instrument < s.head[0].instruments:
         book.distrust(s.books[event.instrument])
     elif event.instrument == NO_INSTRUMENT:

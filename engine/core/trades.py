@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import ADOPTED, CLOSED, EXCURSION, FORCED, GAP, JUMP, ROLE_STOP, TRADE_SIZE
+from engine.core import outcomes, selector
 from engine.core.compile import kernel
 from engine.core.output import emit
 from engine.core.portfolio import stop_fill_ticks
@@ -47,6 +48,8 @@ def close(s: Any, out: Any, i: int, order_role: int, bits: int) -> None:
         reason = reasons.MANUAL_EXIT
     elif order_role == ROLE_STOP:
         reason = reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
+    net = p.gross_e8 - p.fees_e8 + p.funding_e8
+    outcomes.settle(s, out, i, p.strategy, p.side, p.trade_no, p.opened_ns, net, p.risk_e8)
     note = emit(s, out, CLOSED, i)
     note.strategy = p.strategy
     note.side = p.side
@@ -71,6 +74,8 @@ def close(s: Any, out: Any, i: int, order_role: int, bits: int) -> None:
     note.exit_value_e8 = p.exit_value_e8
     note.stop_ticks = p.first_stop_ticks
     _note_gap(s, out, i, reason, bits)
+    if p.exit_reason == reasons.DAY_LIMIT_EXIT:
+        selector.demote(s, out, p.strategy, reasons.SHARE_DEMOTED_DAY)
     p.stop_ticks = 0
     p.mark_ticks = 0
     p.exit_reason = 0
@@ -93,6 +98,7 @@ def _note_gap(s: Any, out: Any, i: int, reason: int, bits: int) -> None:
     note.planned_e8 = limit
     note.stop_ticks = p.first_stop_ticks
     s.head[0].day_gap_reason = cause
+    selector.demote(s, out, p.strategy, reasons.SHARE_DEMOTED_GAP)
 
 
 @kernel

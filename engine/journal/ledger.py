@@ -5,15 +5,17 @@ Rules
 * Market data changes nothing here; a kind without a row in the table is an error, never skipped.
 * An order's status follows `core.life`; a happening without a row there leaves it (the core notes the violation).
 * A fill the venue reported twice (same instrument and trade id, same content) counts once.
-* A closed trade is told in three notes with one trade_no: CLOSED, EXCURSION, TRADE_SIZE, in any order.
+* A closed trade is told in three notes with one trade_no: CLOSED, EXCURSION, TRADE_SIZE, in any order; a fourth,
+  OUTCOME, says what it was decided on (older journals have none).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Context, Decimal, localcontext
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from engine.contracts import reasons
@@ -27,16 +29,23 @@ from engine.contracts.ledger import (
     Ledger,
     OrderRow,
     RefusalRow,
+    RegimeRow,
+    SelectionRow,
     StateRow,
     TradeRow,
 )  # fmt: skip
 from engine.core import life
+from engine.core.outcomes import NO_FORECAST
+from engine.core.regime import REGIMES
+from engine.journal.plain import PLAIN
+from engine.journal.plain import Row as _Row
 
 SIDES: Final = {r.BUY: "buy", r.SELL: "sell", 0: ""}
 DIRECTIONS: Final = {r.BUY: "long", r.SELL: "short"}
 TRADING_STATES: Final = {0: "ACTIVE", 1: "REDUCING", 2: "HALTED"}
 _LAST_MARKET_KIND: Final = r.FUNDING
 _EXACT: Final = Context(prec=38)
+_HOUR_NS: Final = 3_600_000_000_000
 
 # A status says what is known at the venue: a cancel under way or a part filled before it does not hide that.
 _STATUS: Final = {
@@ -61,35 +70,6 @@ _HAPPENING: Final = {
     r.ORDER_TRIGGERED: life.TRIGGERED,
     r.CANCEL: life.CANCEL_SENT,
 }
-
-_PLAIN: Final = np.dtype(
-    [
-        ("seq", "<i8"), ("ts_ns", "<i8"), ("strategy", "<u2"), ("order_type", "u1"), ("tif", "u1"), ("leverage", "<u2"),
-        ("role", "<u2"), ("kind", "<u2"), ("instrument", "<u2"), ("side", "i1"), ("bits", "u1"), ("reason", "<u2"),
-        ("w0", "<i8"), ("w1", "<i8"), ("w2", "<i8"), ("w3", "<i8"), ("w4", "<i8"),
-    ]
-)  # fmt: skip
-"""ENTRY without overlaps, so that rows become plain tuples; w0..w4 are the five payload words of `records`."""
-
-
-class _Row(NamedTuple):
-    seq: int
-    ts_ns: int
-    strategy: int
-    order_type: int
-    tif: int
-    leverage: int
-    role: int
-    kind: int
-    instrument: int
-    side: int
-    bits: int
-    reason: int
-    w0: int
-    w1: int
-    w2: int
-    w3: int
-    w4: int
 
 
 class _Order:
@@ -127,6 +107,9 @@ class _Fold:
         self.refusals: list[RefusalRow] = []
         self.gaps: list[GapRow] = []
         self.states: list[StateRow] = []
+        self.outcomes: dict[int, _Row] = {}
+        self.regimes: list[RegimeRow] = []
+        self.selections: list[SelectionRow] = []
 
     def instrument(self, row: _Row) -> Instrument:
         if row.instrument >= len(self.instruments):
@@ -150,11 +133,13 @@ class _Fold:
         return Ledger(
             orders=[_order_row(self, order) for order in self.orders.values()],
             fills=self.fills,
-            trades=self.trades,
+            trades=[_decided_on(row, self.outcomes.get(row.trade_no)) for row in self.trades],
             equity=self.equity,
             refusals=self.refusals,
             gaps=self.gaps,
             states=self.states,
+            regimes=self.regimes,
+            selections=self.selections,
         )
 
 
@@ -171,7 +156,7 @@ def fold(
     with localcontext(_EXACT):
         for block in blocks:
             last_seq = int(block["seq"][-1]) if len(block) else last_seq
-            plain = block.view(_PLAIN)
+            plain = block.view(PLAIN)
             for row in map(_Row._make, plain[plain["kind"] > _LAST_MARKET_KIND].tolist()):
                 handler = _HANDLERS.get(row.kind)
                 if handler is None:
@@ -278,6 +263,50 @@ def _trade_row(state: _Fold, closed: _Row, excursion: _Row, size: _Row) -> Trade
     )  # fmt: skip
 
 
+def _outcome(state: _Fold, row: _Row) -> None:
+    if row.w0 in state.outcomes:
+        raise _contradiction(row, f"trade {row.w0} has two {r.KINDS[row.kind].name} notes")
+    state.outcomes[row.w0] = row
+
+
+def _decided_on(trade: TradeRow, outcome: _Row | None) -> TradeRow:
+    """The trade with what its OUTCOME says; of an older journal, with its hour alone."""
+    hour = trade.opened_ns // _HOUR_NS % 24
+    if outcome is None:
+        return msgspec.structs.replace(trade, hour=hour)
+    known = outcome.w4 != NO_FORECAST
+    return msgspec.structs.replace(
+        trade, hour=outcome.role, regime=_regime_name(outcome.leverage), forecast=outcome.w3 / 1e9 if known else None,
+        forecast_confidence=outcome.w2 / 1e9 if known else None, forecast_age_s=outcome.w4 / 1e9 if known else None,
+    )  # fmt: skip
+
+
+def _regime_name(number: int) -> str:
+    """Its name; an unknown number is shown, never hidden."""
+    return REGIMES[number] if number < len(REGIMES) else f"REGIME_{number}"
+
+
+def _regime(state: _Fold, row: _Row) -> None:
+    funding_e6 = int.from_bytes(bytes((row.order_type, row.tif)), "little", signed=True)
+    state.regimes.append(
+        RegimeRow(
+            seq=row.seq, ts_ns=row.ts_ns, symbol=state.symbol(row), before=_regime_name(row.role),
+            after=_regime_name(row.leverage), trend=row.w0 / 1e9, volatility=row.w1 / 1e9, breadth=row.w2 / 1e9,
+            spread=row.w3 / 1e9, liquidity=row.w4 / 1e9, funding=funding_e6 / 1e6, cycles=row.reason,
+        )
+    )  # fmt: skip
+
+
+def _selection(state: _Fold, row: _Row) -> None:
+    state.selections.append(
+        SelectionRow(
+            seq=row.seq, ts_ns=row.ts_ns, strategy=state.strategies.get(row.strategy, f"STRATEGY_{row.strategy}"),
+            regime=_regime_name(row.leverage), reason=reasons.name(row.reason), before=row.w4 / 1e9, share=row.w0 / 1e9,
+            mean_r=row.w1 / 1e9, radius_r=row.w2 / 1e9, trades=row.w3 / 1e9,
+        )
+    )  # fmt: skip
+
+
 def _equity(state: _Fold, row: _Row) -> None:
     state.equity.append(
         EquityRow(
@@ -348,6 +377,9 @@ _HANDLERS: Final[dict[int, Callable[[_Fold, _Row], None]]] = {
     r.CLOSED: _trade_note,
     r.EXCURSION: _trade_note,
     r.TRADE_SIZE: _trade_note,
+    r.OUTCOME: _outcome,
+    r.REGIME: _regime,
+    r.SELECTION: _selection,
     r.EQUITY: _equity,
     r.STATE: _state,
     r.GAP: _gap,

@@ -70,7 +70,7 @@ def opening_core(run_dir: Path, manifest: Manifest) -> state.Core:
     """The core as the run began. Raises Fatal where a run that continues another has lost its opening snapshot."""
     core = state.new_core(
         manifest.instruments, Limits(**manifest.limits), manifest.capital_usd, manifest.strategies,
-        manifest.timeframes_s, manifest.wallets_usd,
+        manifest.timeframes_s, manifest.wallets_usd, manifest.selector,
     )  # fmt: skip
     if manifest.continues:
         path = snapshots.latest(run_dir / OPENING)

@@ -49,8 +49,11 @@ class Session:
         timeframes_s: Sequence[int],
         sinks: Sequence[Callable[[Entries], None]],
         wallets_usd: Mapping[str, float] | None = None,
+        selector_params: Mapping[str, float] | None = None,
     ) -> None:
-        self.core = state.new_core(market.instruments, limits, capital_usd, strategies, timeframes_s, wallets_usd)
+        self.core = state.new_core(
+            market.instruments, limits, capital_usd, strategies, timeframes_s, wallets_usd, selector_params
+        )
         self.venue = new_venue(self.core, simulation)
         self._market = market
         self.sinks = list(sinks)

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.records import FEED_STATUS, LIMIT, NO_INSTRUMENT, PARAMETER, RECORD
+from engine.core import selector
 from engine.core.limits import Limits
 from engine.core.state import Core
 from engine.core.strategies.table import STRATEGIES
@@ -25,6 +26,10 @@ class Wanted(Protocol):
         """Limits that hold from now on."""
 
     @property
+    def selector(self) -> Mapping[str, float]:
+        """The selector's parameters; empty: none chooses."""
+
+    @property
     def strategies(self) -> Mapping[str, Mapping[str, float]]:
         """Strategies that run, with their parameters."""
 
@@ -33,7 +38,7 @@ def going_on(core: Core, wanted: Wanted) -> Records:
     """Books and bars of every instrument are forgotten; each limit and each parameter of a running strategy that is not
     what it was when the run before ended is changed, in the open: these events are journalled and audited."""
     made = [_forgotten(i) for i in range(len(core.instruments))]
-    made += _limits(core, wanted.limits) + _parameters(core, wanted.strategies)
+    made += _limits(core, wanted.limits) + _parameters(core, wanted.strategies) + _selector(core, wanted.selector)
     return np.concatenate([one.view(np.uint8) for one in made]).view(RECORD)
 
 
@@ -56,6 +61,16 @@ def _limits(core: Core, limits: Limits) -> list[Records]:
         event = _event(LIMIT)
         event["index"], event["amount_e8"] = k, now[k]
         made.append(event)
+    return made
+
+
+def _selector(core: Core, given: Mapping[str, float]) -> list[Records]:
+    made = []
+    for k, value in enumerate(selector.asked(given).values()):
+        if round(float(core.state.selector_words[k]) * 1e9) != round(value * 1e9):
+            event = _event(PARAMETER)
+            event["reason"], event["index"], event["value_e9"] = selector.NUMBER, k, round(value * 1e9)
+            made.append(event)
     return made
 
 

@@ -18,6 +18,7 @@ import redis.asyncio
 from engine.contracts import reasons
 from engine.contracts.errors import BadInput, KeelError, Refused, Retryable
 from engine.contracts.records import LIMIT, NO_INSTRUMENT, OPERATOR, PARAMETER, RECORD
+from engine.core import selector
 from engine.core.limits import BOUNDS, SCALE, USD
 from engine.core.orders import TRADING_STATES
 from engine.core.state import Core
@@ -55,6 +56,11 @@ def event_of(command: AnyCommand, now_ns: int, core: Core) -> np.ndarray[Any, An
     section, _, name = command.key.rpartition(".")
     if section == "limits":
         _limit(event, name, command.value)
+    elif section == selector.NAME:
+        selector.resolved({name: command.value})
+        event["kind"], event["reason"] = PARAMETER, selector.NUMBER
+        event["index"] = [param.name for param in selector.PARAMS].index(name)
+        event["value_e9"] = round(command.value * 1e9)
     else:
         _parameter(event, section.removeprefix("strategies."), name, command.value, core)
     return event

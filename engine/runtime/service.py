@@ -35,6 +35,7 @@ from engine.core.carrying import carry_over
 from engine.core.compile import source_digest
 from engine.core.limits import Limits
 from engine.core.orders import HALTED
+from engine.core.selector import resolved
 from engine.core.strategies import table
 from engine.journal import manifest as manifests
 from engine.journal import recovery
@@ -64,9 +65,9 @@ Progress = Callable[[str], None]
 class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `venues`: each with the symbols to trade there. `simulation` and `simulated` describe where
     orders go; `timeframes_s` three rising bar lengths, of the longest `warm_up_bars` are read before the start;
-    `wallets_usd` how `capital_usd` lies at the venues (empty: one wallet pays for all); `continues` the run whose state
-    this one goes on with, `order_prefix` that of the client ids; `countdown_s` after which a venue that can cancels
-    resting entries by itself."""
+    `wallets_usd` how `capital_usd` lies at the venues (empty: one wallet pays for all); `selector` how it chooses
+    between the strategies (empty: not at all); `continues` the run whose state this one goes on with, `order_prefix`
+    that of the client ids; `countdown_s` after which a venue that can cancels resting entries by itself."""
 
     world: Literal["paper", "shadow", "live"]
     home: Path
@@ -75,6 +76,7 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     capital_usd: float
     wallets_usd: Mapping[str, float] = {}
+    selector: Mapping[str, float] = {}
     continues: Recovered | None = None
     order_prefix: str = ""
     must_hold_usd: Mapping[str, float] = {}
@@ -258,7 +260,7 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
     instruments = _with_fees([(one, of.fees) for some, of in zip(loaded, facts, strict=True) for one in some])
     core = state.new_core(
         instruments, plan.limits, plan.capital_usd, {k: dict(v) for k, v in plan.strategies.items()}, plan.timeframes_s,
-        plan.wallets_usd,
+        plan.wallets_usd, plan.selector,
     )  # fmt: skip
     if plan.continues is not None:
         carry_over(plan.continues.core, core, time.time_ns(), bool(plan.continues.manifest.digest))
@@ -335,6 +337,7 @@ def _manifest(plan: LivePlan, core: state.Core) -> Manifest:
         instruments=list(core.instruments),
         capital_usd=plan.capital_usd,
         wallets_usd=dict(plan.wallets_usd),
+        selector=resolved(plan.selector) if plan.selector else {},
         limits=msgspec.to_builtins(plan.limits),
         simulation=dict(plan.simulation),
         timeframes_s=list(plan.timeframes_s),

@@ -16,9 +16,9 @@ from engine.contracts.redaction import clean
 from engine.core.state import Core
 from engine.runtime.loop import LiveLoop
 from engine.runtime.reconcile import Reconciler
-from engine.store import coreview
+from engine.store import coreview, selectionview
 from engine.store.liveview import LiveWriter
-from engine.store.viewrows import ACCOUNT, ENGINE, EngineRow, FeedRow, NoticeRow, cell, cells
+from engine.store.viewrows import ACCOUNT, ENGINE, MARKET, EngineRow, FeedRow, NoticeRow, cell, cells
 from engine.venues.port import Notice, StreamHealth, Venue
 
 EVERY_S: Final = 0.25
@@ -94,7 +94,10 @@ class Showing:
         view.put("orders", cells(coreview.orders(engine.core)))
         view.put("equity", cells({ACCOUNT: coreview.account(engine.core), ENGINE: self._about(engine)}))
         view.put("feeds", cells(self.feeds()))
-        seen = (view, engine.core.state.limits.tobytes() + engine.core.state.params.tobytes())
+        view.put("selection", cells(selectionview.selection(engine.core)))
+        view.put("market", cells({MARKET: selectionview.market(engine.core)}))
+        core = engine.core.state
+        seen = (view, core.limits.tobytes() + core.params.tobytes() + core.selector_words.tobytes())
         if seen != self._in_force:
             self._in_force = seen
             view.put("in_force", cells(coreview.in_force(engine.core)))

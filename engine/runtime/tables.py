@@ -15,6 +15,7 @@ import msgspec
 
 from engine.contracts.errors import BadInput
 from engine.core.limits import Limits
+from engine.core.selector import resolved
 from engine.core.strategies.table import STRATEGIES
 from engine.markets.feedmodel import FeedModel
 from engine.signals.plan import SignalPlan, signal_plan
@@ -81,6 +82,14 @@ def strategies(tables: Any) -> Mapping[str, Mapping[str, float]]:
     return MappingProxyType(
         {name: MappingProxyType({k: float(v) for k, v in values.items()}) for name, values in resolved.items()}
     )
+
+
+def selector(table: Any) -> Mapping[str, float]:
+    """The selector's parameters, defaults filled in and checked against their bounds."""
+    try:
+        return MappingProxyType(resolved(_floats("selector", table)))
+    except BadInput as error:
+        raise ValueError(str(error)) from None
 
 
 def venues(tables: Any) -> Mapping[str, VenuePlan]:

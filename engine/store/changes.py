@@ -12,6 +12,7 @@ import numpy as np
 from engine.contracts import reasons, records
 from engine.contracts.ledger import Ledger
 from engine.contracts.runs import Manifest
+from engine.core import selector
 from engine.core.limits import BOUNDS
 from engine.store.audit import Change, Json, canonical
 
@@ -78,7 +79,7 @@ def _told(told: Iterable[np.ndarray[Any, Any]], strategies: Mapping[int, str]) -
                 continue
             if kind == records.PARAMETER:
                 number = int(record["reason"])
-                name = strategies.get(number, f"STRATEGY_{number}")
+                name = selector.NAME if number == selector.NUMBER else strategies.get(number, f"STRATEGY_{number}")
                 what, value = "parameter.changed", int(record["value_e9"]) / 1e9
             else:
                 name = _LIMITS[index] if 0 <= index < len(_LIMITS) else f"LIMIT_{index}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts import reasons, records
-from engine.core import life
+from engine.core import life, selector
 from engine.core.limits import BOUNDS, SCALE
 from engine.core.orders import POOL, TRADING_STATES
 from engine.core.state import Core
@@ -65,8 +65,10 @@ def account(core: Core) -> AccountRow:
 
 
 def in_force(core: Core) -> dict[str, SettingRow]:
-    """Every limit and every parameter of a running strategy, by its dotted key."""
+    """Every limit, every parameter of the selector and of a running strategy, by its dotted key."""
     found = limits_of(core.state.limits)
+    chosen_by = zip(selector.PARAMS, core.state.selector_words.tolist(), strict=True)
+    found |= {f"{selector.NAME}.{param.name}": value for param, value in chosen_by}
     for row in STRATEGIES:
         if core.state.enabled[row.number]:
             first = int(core.state.param_start[row.number])

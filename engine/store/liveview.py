@@ -3,6 +3,7 @@
 | key                                                    | kind      | written                                   |
 |--------------------------------------------------------|-----------|-------------------------------------------|
 | ``keel:live:{run}:positions`` orders equity feeds      | hash      | as a whole: name -> row (JSON object)     |
+| ``keel:live:{run}:selection`` market                   | hash      | as a whole                                |
 | ``keel:live:{run}:in_force`` foreign                   | hash      | the same, when a value changed            |
 | ``keel:live:{run}:decisions`` refusals fills notices   | stream    | the last 1,000 rows                       |
 | ``keel:live:{run}:heartbeat``                          | string    | every second; gone 5 s after the last one |
@@ -30,7 +31,7 @@ from engine.contracts.errors import BadData, BadInput, Retryable
 
 Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
-Table = Literal["positions", "orders", "equity", "feeds", "in_force", "foreign"]
+Table = Literal["positions", "orders", "equity", "feeds", "in_force", "foreign", "selection", "market"]
 Stream = Literal["decisions", "refusals", "fills", "notices"]
 TABLES: Final[tuple[Table, ...]] = get_args(Table)
 STREAMS: Final[tuple[Stream, ...]] = get_args(Stream)
@@ -72,6 +73,8 @@ class LiveView(msgspec.Struct, frozen=True, kw_only=True):
     feeds: dict[str, dict[str, Cell]]
     in_force: dict[str, dict[str, Cell]]
     foreign: dict[str, dict[str, Cell]]
+    selection: dict[str, dict[str, Cell]]
+    market: dict[str, dict[str, Cell]]
     decisions: list[dict[str, Cell]]  # oldest first, as are the next three
     refusals: list[dict[str, Cell]]
     fills: list[dict[str, Cell]]

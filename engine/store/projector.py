@@ -29,6 +29,8 @@ from engine.contracts.ledger import (
     Ledger,
     OrderRow,
     RefusalRow,
+    RegimeRow,
+    SelectionRow,
     StateRow,
     TradeRow,
 )
@@ -62,6 +64,8 @@ _PROJECTED: Final[dict[str, _Projected]] = {
     "refusals": _Projected(schema.refusals, RefusalRow, counted=True),
     "gaps": _Projected(schema.gaps, GapRow, counted=True),
     "states": _Projected(schema.states, StateRow, counted=True),
+    "regimes": _Projected(schema.regimes, RegimeRow, counted=True),
+    "selections": _Projected(schema.selections, SelectionRow, counted=True),
 }
 
 _REFRESH_ORDERS: Final = """

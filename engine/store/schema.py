@@ -47,6 +47,10 @@ def _whole(*names: str) -> list[Column[Any]]:
     return [Column(name, BigInteger, nullable=False) for name in names]
 
 
+def _figures(*names: str) -> list[Column[Any]]:
+    return [Column(name, Double, nullable=False) for name in names]
+
+
 def _flags(*names: str) -> list[Column[Any]]:
     return [Column(name, Boolean, nullable=False) for name in names]
 
@@ -97,7 +101,9 @@ trades: Final = _of_run("trades", ("trade_no",), [
         "qty", "entry_price", "exit_price", "stop_price", "gross_usd", "fees_usd", "funding_usd", "net_usd",
         "slippage_usd", "risk_usd",
     ),
-    Column("r_multiple", Double), *_money("mae_usd", "mfe_usd"), *_text("exit_reason"),
+    Column("r_multiple", Double), *_money("mae_usd", "mfe_usd"), *_text("exit_reason", "regime"),
+    Column("forecast", Double), Column("forecast_confidence", Double), Column("forecast_age_s", Double),
+    *_whole("hour"),
 ], by_time="closed_ns")  # fmt: skip
 
 equity: Final = _of_run("equity", ("place",), [
@@ -117,6 +123,16 @@ gaps: Final = _of_run("gaps", ("place",), [
 
 states: Final = _of_run("states", ("place",), [
     *_whole("place", "seq"), *_moment(), *_text("before", "after", "reason"),
+])  # fmt: skip
+
+regimes: Final = _of_run("regimes", ("place",), [
+    *_whole("place", "seq"), *_moment(), *_text("symbol", "before", "after"),
+    *_figures("trend", "volatility", "breadth", "spread", "liquidity", "funding"), *_whole("cycles"),
+])  # fmt: skip
+
+selections: Final = _of_run("selections", ("place",), [
+    *_whole("place", "seq"), *_moment(), *_text("strategy", "regime", "reason"),
+    *_figures("before", "share", "mean_r", "radius_r", "trades"),
 ])  # fmt: skip
 
 projections: Final = Table(

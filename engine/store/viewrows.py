@@ -9,6 +9,8 @@
 | feeds         | ``venue:stream`` | FeedRow     | the runtime, from the venues' health              |
 | in_force      | the dotted key   | SettingRow  | `coreview.in_force`                               |
 | foreign       | what it is       | ForeignRow  | the runtime, from reconciliation                  |
+| selection     | the strategy     | ShareRow    | `selectionview.selection`                         |
+| market        | ``market``       | MarketRow   | `selectionview.market`                            |
 | decisions     |                  | DecisionRow | `coreview.decision` of PLACE, CANCEL              |
 | refusals      |                  | RefusalRow  | `coreview.refusal` of REFUSED, ORDER_REJECT       |
 | fills         |                  | FillRow     | `coreview.fill` of FILL                           |
@@ -31,6 +33,7 @@ from engine.store.liveview import Cell, LiveView
 
 ACCOUNT: Final = "account"  # rows of the table `equity`
 ENGINE: Final = "engine"
+MARKET: Final = "market"  # the row of the table of that name
 
 
 class ViewRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +157,39 @@ class ForeignRow(ViewRow, frozen=True, kw_only=True):
     name: str
 
 
+class ShareRow(ViewRow, frozen=True, kw_only=True):
+    """Why a strategy is on: its share (0..1) of the risk budget, and what that was made from. `mean_r` and `radius_r`
+    are its expectancy in the present regime, of `trades` (discounted); `why` says it in words. `held_back_until_ns`: 0
+    where no limit was broken."""
+
+    strategy: str
+    share: float
+    target: float
+    regime: str
+    mean_r: float
+    radius_r: float
+    trades: float
+    reason: str
+    since_ns: int
+    held_back_until_ns: int
+    why: str
+
+
+class MarketRow(ViewRow, frozen=True, kw_only=True):
+    """The market's regime and its features (`engine.core.regime.FEATURES`); `leader` is empty where there is none."""
+
+    regime: str
+    since_ns: int
+    leader: str
+    trend: float
+    volatility: float
+    breadth: float
+    spread: float
+    liquidity: float
+    funding: float
+    cycles: float
+
+
 class DecisionRow(ViewRow, frozen=True, kw_only=True):
     """A command of the core: `action` is place or cancel."""
 
@@ -253,6 +289,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     refusals: list[RefusalRow]
     fills: list[FillRow]
     notices: list[NoticeRow]
+    selection: dict[str, ShareRow] = {}
+    market: MarketRow | None = None
 
 
 def picture_of(view: LiveView, mode: str, pid: int) -> Picture:
@@ -265,5 +303,6 @@ def picture_of(view: LiveView, mode: str, pid: int) -> Picture:
         positions=rows(view.positions, PositionRow), orders=rows(view.orders, OrderRow),
         feeds=rows(view.feeds, FeedRow), decisions=row_list(view.decisions, DecisionRow),
         refusals=row_list(view.refusals, RefusalRow), fills=row_list(view.fills, FillRow),
-        notices=row_list(view.notices, NoticeRow),
+        notices=row_list(view.notices, NoticeRow), selection=rows(view.selection, ShareRow),
+        market=row(view.market[MARKET], MarketRow) if MARKET in view.market else None,
     )  # fmt: skip

@@ -26,11 +26,12 @@ from streams import (
 from streams import settings as session_settings
 
 from engine.contracts.errors import BadInput
-from engine.contracts.records import CLOSED, FIRST_NOTE, PLACE, TRADE, TRADE_SIZE
+from engine.contracts.records import CLOSED, EQUITY, FIRST_NOTE, PLACE, REGIME, TRADE, TRADE_SIZE
 from engine.core.bars import RING
 from engine.core.compile import DISABLED
 from engine.core.indicators import ema, true_range, wilder
 from engine.core.limits import Limits
+from engine.core.regime import CHOP
 from engine.core.state import new_core
 from engine.core.strategies.table import STRATEGIES
 
@@ -159,7 +160,8 @@ def test_a_dead_market_is_never_traded() -> None:
     market = events(3000, ts_ns=ts, kind=4, instrument=0, **columns)
     played = play(Stream([instrument()], market))
     assert len(played.of(PLACE)) == 0
-    assert set(played.entries["record"]["kind"][played.entries["record"]["kind"] >= FIRST_NOTE]) == {114}
+    noted = played.entries["record"]["kind"][played.entries["record"]["kind"] >= FIRST_NOTE]
+    assert set(noted) == {EQUITY, REGIME} and played.of(REGIME)["regime"].tolist() == [CHOP]
 
 
 RISING = np.round(5_000 * 1.002 ** np.arange(400)).astype(np.int64)

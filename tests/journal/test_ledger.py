@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from engine.contracts import reasons as why
 from engine.contracts import records as r
 from engine.contracts.errors import Fatal
-from engine.contracts.ledger import EquityRow, FillRow, GapRow, Ledger, OrderRow, RefusalRow, StateRow, TradeRow
+from engine.contracts.ledger import (
+    EquityRow,
+    FillRow,
+    GapRow,
+    Ledger,
+    OrderRow,
+    RefusalRow,
+    RegimeRow,
+    SelectionRow,
+    StateRow,
+    TradeRow,
+)
 from engine.journal.ledger import fold
 
 
@@ -106,6 +117,46 @@ def test_perp_prices_use_the_contract_size() -> None:
     (trade,) = ledger.trades
     assert (trade.side, trade.qty, trade.entry_price) == ("short", D("0.5"), D("0.12345"))
     assert trade.r_multiple is None
+
+
+def test_a_trade_tells_what_it_was_decided_on() -> None:
+    notes = {"strategy": 2, "trade_no": 5}
+    told = [
+        entry(1, r.OUTCOME, 1, **notes, regime=2, hour=13, r_e9=5, forecast_e9=-250_000_000,
+              confidence_e9=600_000_000, forecast_age_ns=1_500_000_000),
+        entry(1, r.CLOSED, 1, **notes, side=-1, reason=why.TAKE_PROFIT, gross_e8=1, risk_e8=0),
+        entry(1, r.EXCURSION, 1, **notes),
+        entry(1, r.TRADE_SIZE, 1, **notes, qty_lots=5, entry_value_e8=6_172_500_000, exit_value_e8=100),
+    ]  # fmt: skip
+    for place in range(4):
+        (trade,) = folded(*told[place:], *told[:place]).trades
+        assert (trade.regime, trade.hour, trade.forecast) == ("calm_down", 13, -0.25)
+        assert (trade.forecast_confidence, trade.forecast_age_s) == (0.6, 1.5)
+    told[0]["record"]["forecast_age_ns"] = -1
+    assert folded(*told).trades[0].forecast is None
+    (older,) = folded(*told[1:]).trades
+    assert (older.regime, older.hour, older.forecast_age_s) == ("unknown", 0, None)
+    with pytest.raises(Fatal, match="trade 5 has two outcome notes"):
+        folded(*told, told[0])
+
+
+def test_regimes_and_shares_are_told_with_their_figures() -> None:
+    ledger = folded(
+        entry(3, r.REGIME, 0, before=0, regime=4, funding_e6=-120, cycles=7, trend_e9=-1_500_000_000,
+              volatility_e9=2_100_000_000, breadth_e9=250_000_000, spread_e9=10**9, liquidity_e9=1),
+        entry(4, r.SELECTION, ALL, strategy=1, regime=4, reason=why.SHARE_DEMOTED_GAP, share_e9=0,
+              before_e9=700_000_000, mean_e9=-10**8, radius_e9=10**8, trades_e9=12_500_000_000),
+        entry(5, r.REGIME, ALL, before=4, regime=9),
+    )  # fmt: skip
+    assert ledger.regimes[0] == RegimeRow(
+        seq=3, ts_ns=3000, symbol="BTCUSDT", before="unknown", after="wild", trend=-1.5, volatility=2.1, breadth=0.25,
+        spread=1.0, liquidity=1e-9, funding=-0.00012, cycles=7,
+    )  # fmt: skip
+    assert (ledger.regimes[1].symbol, ledger.regimes[1].after) == ("", "REGIME_9")
+    assert ledger.selections == [
+        SelectionRow(seq=4, ts_ns=4000, strategy="momentum", regime="wild", reason="SHARE_DEMOTED_GAP", before=0.7,
+                     share=0.0, mean_r=-0.1, radius_r=0.1, trades=12.5)
+    ]  # fmt: skip
 
 
 def test_a_day_gap_and_a_forced_fill_have_no_order() -> None:

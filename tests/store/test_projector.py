@@ -20,7 +20,10 @@ from engine.store.database import Database
 from engine.store.projector import Projection, project, rebuild
 
 TABLES = ("runs", "orders", "fills", "trades", "equity", "refusals", "gaps", "states", "projections")
-ONE_TRIP = {"orders": 2, "fills": 2, "trades": 1, "equity": 1, "refusals": 1, "gaps": 1, "states": 1}
+ONE_TRIP = {"orders": 2, "fills": 2, "trades": 1, "equity": 1, "refusals": 1, "gaps": 1, "states": 1} | {
+    "regimes": 0,
+    "selections": 0,
+}
 
 
 def rows(database: Database, run_id: str) -> dict[str, list[str]]:

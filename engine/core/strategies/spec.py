@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from engine.contracts.errors import BadInput
+from engine.core.parameters import Param, resolve
 
-
-class Param(NamedTuple):
-    """One parameter: default, inclusive bounds, unit, meaning. `whole` parameters take integers only."""
-
-    name: str
-    default: float
-    low: float
-    high: float
-    unit: str
-    meaning: str
-    whole: bool = False
-
+__all__ = ["EXECUTION", "Param", "Strategy"]
 
 EXECUTION: Final = (
     Param("entry_patience_s", 0, 0, 3600, "s", "how long an entry rests at our own touch; 0: taken at once or not"),
@@ -49,6 +38,7 @@ class Strategy(NamedTuple):
     forget: Callable[..., None]
     rising: tuple[tuple[str, str], ...] = ()  # pairs of parameters of which the first must be the smaller
     on_price: Callable[..., None] | None = None  # (s, out, i, kind): on every price of every instrument; fast or absent
+    tier: int = 2  # 1 bears least risk, 3 most: caps the share of the risk budget the selector may give
 
     @property
     def params_dtype(self) -> np.dtype[Any]:
@@ -57,20 +47,7 @@ class Strategy(NamedTuple):
 
     def resolve(self, given: dict[str, float]) -> dict[str, float]:
         """Defaults overlaid with `given`. Raises BadInput naming the parameter, its bounds or the nearest name."""
-        known = {param.name: param for param in self.params}
-        values = {param.name: param.default for param in self.params}
-        for name, value in given.items():
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-                raise BadInput(f"strategy {self.name} has no parameter {name!r}; {hint}")
-            param = known[name]
-            if not param.low <= value <= param.high:  # NaN fails this too
-                bounds = f"{param.low:g}..{param.high:g} {param.unit}".rstrip()
-                raise BadInput(f"{self.name}.{name} = {value} is outside {bounds} ({param.meaning})")
-            if param.whole and value != int(value):
-                raise BadInput(f"{self.name}.{name} = {value} must be a whole number ({param.meaning})")
-            values[name] = float(value)
+        values = resolve(self.name, self.params, given)
         for low, high in self.rising:
             if not values[low] < values[high]:
                 raise BadInput(f"{self.name}.{low} = {values[low]:g} must be below {high} = {values[high]:g}")

@@ -19,6 +19,8 @@ _NAVIGATION: Final = (
     ("trades", "Trades"), ("refusals", "Refusals"), ("figures", "All figures"), ("assumptions", "Assumptions"),
 )  # fmt: skip
 
+_MARKET_LEAD: Final = "What the whole market was like, as it was known at each moment; every trade names its own."
+
 
 def page(metrics: Metrics, ledger: Ledger, manifest: Manifest, closes: equity.Closes) -> str:
     """The whole file as text."""
@@ -79,6 +81,7 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
             section("exits", "Exits", "", sections.slices(metrics.by_exit_reason, "Exit reason")),
             section("prices", "Prices", "", _prices(payload)),
             section("trades", "Trades", "", _trades(metrics, payload)),
+            section("market", "The market", _MARKET_LEAD, _market(ledger)),
             section("refusals", "Refused entries", _refusals_lead(metrics), sections.refusals(metrics)),
             section("gaps", "Losses past their plan", "", sections.gaps(ledger.gaps)),
             section("figures", "All figures", "", f'<div class="packed">{sections.figures(metrics)}</div>'),
@@ -86,6 +89,12 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
             section("disclosure", "Risk disclosure", "", f"<p>{esc(wording.DISCLOSURE)}</p>"),
         )
     )
+
+
+def _market(ledger: Ledger) -> str:
+    """Regimes, and the selector's shares where there were several strategies."""
+    shares = f"<h3>Shares of the risk budget</h3>{sections.selections(ledger)}" if ledger.selections else ""
+    return _folded("Regimes", sections.regimes(ledger)) + shares
 
 
 def _folded(head: str, content: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
 
-from engine.contracts.ledger import GapRow, TradeRow
+from engine.contracts.ledger import GapRow, Ledger, TradeRow
 from engine.contracts.runs import Manifest
 from engine.research.breakdown import Slice, exit_word, iso, label
 from engine.research.metrics import Metrics
@@ -15,6 +15,7 @@ from engine.research.verdict import counted, dollars, percent, ratio
 
 GAPS_SHOWN: Final = 200
 TRADES_SHOWN: Final = 10_000
+SELECTIONS_SHOWN: Final = 100
 
 
 class Tile(NamedTuple):
@@ -133,6 +134,29 @@ def _explained(rows: Iterable[tuple[str, str, str]]) -> str:
     return f"<table class=figures>{''.join(lines)}</table>"
 
 
+def selections(ledger: Ledger) -> str:
+    """How the market changed and the selector moved the strategies' shares, the latest first."""
+    rows = [
+        (wording.text(iso(one.ts_ns)), one.strategy, f"{one.before:.0%}", f"{one.share:.0%}", one.regime,
+         f"{one.mean_r:+.2f}", f"{one.radius_r:.2f}", f"{one.trades:.0f}",
+         wording.SHARE_WORDS.get(one.reason, one.reason))
+        for one in ledger.selections[: -SELECTIONS_SHOWN - 1 : -1]
+    ]  # fmt: skip
+    heads = ("Time, UTC", "Strategy", "Before", "Share", "Market", "R a trade", "Give or take", "Trades", "Why")
+    return table(heads, rows, [2, 3, 5, 6, 7], "Nothing chose between strategies.")
+
+
+def regimes(ledger: Ledger) -> str:
+    """Changes of the market's regime with what was measured, the latest first."""
+    rows = [
+        (wording.text(iso(one.ts_ns)), one.before, one.after, f"{one.trend:+.2f}", f"{one.volatility:.2f}",
+         f"{one.breadth:.0%}", f"{one.spread:.2f}", f"{one.liquidity:.2f}", f"{one.funding:.4%}", one.cycles)
+        for one in ledger.regimes[: -SELECTIONS_SHOWN - 1 : -1]
+    ]  # fmt: skip
+    heads = ("Time, UTC", "From", "To", "Trend", "Volatility", "Breadth", "Spread", "Liquidity", "Funding", "Cycles")
+    return table(heads, rows, range(3, 10), "The market was not seen long enough to name it.")
+
+
 def gaps(found: Sequence[GapRow]) -> str:
     """Losses beyond their plan, the largest first, each with its cause."""
     worst = sorted(found, key=lambda gap: -gap.loss_usd)[:GAPS_SHOWN]
@@ -189,14 +213,16 @@ def _span(values: Sequence[float]) -> str:
 
 def trade_rows(trades: Sequence[TradeRow], names: Mapping[tuple[str, str], str]) -> list[list[Any]]:
     """One list a trade for the page's script: [no, symbol, side, opened s, held s, entry, exit, stop, qty, gross,
-    fees, funding, net, r, exit reason, slippage]; the latest `TRADES_SHOWN` by closing time."""
+    fees, funding, net, r, exit reason, slippage, regime, forecast, UTC hour]; the latest `TRADES_SHOWN` by closing
+    time."""
     latest = sorted(trades, key=lambda t: (t.closed_ns, t.trade_no))[-TRADES_SHOWN:]
     return [
         [t.trade_no, label(names, t), t.side, t.opened_ns // 10**9, (t.closed_ns - t.opened_ns) // 10**9,
          f"{t.entry_price.normalize():f}", f"{t.exit_price.normalize():f}", f"{t.stop_price.normalize():f}",
          f"{t.qty.normalize():f}", _cents(t.gross_usd), _cents(t.fees_usd), _cents(t.funding_usd), _cents(t.net_usd),
          None if t.r_multiple is None or t.r_multiple != t.r_multiple else round(t.r_multiple, 2),
-         exit_word(t.exit_reason), _cents(t.slippage_usd)]
+         exit_word(t.exit_reason), _cents(t.slippage_usd), t.regime,
+         None if t.forecast is None else round(t.forecast, 4), t.hour]
         for t in latest
     ]  # fmt: skip
 

@@ -30,7 +30,7 @@ NOTHING: Final = dollars(0.0)
 
 
 def print_report(console: Console, metrics: Metrics, ledger: Ledger) -> None:
-    """Headline and verdict, figures, gross to net, symbols, exits, refusals, gaps."""
+    """Headline and verdict, figures, gross to net, symbols, exits, the selector's shares, refusals, gaps."""
     width = min(WIDTH, console.width)
     console.print(_headline(metrics), width=width)
     console.print(_figures(metrics, width), width=width)
@@ -38,6 +38,8 @@ def print_report(console: Console, metrics: Metrics, ledger: Ledger) -> None:
         console.print(_waterfall(metrics, width), width=width)
         console.print(_slices(metrics.by_symbol, "Symbols", width), width=width)
         console.print(_slices(metrics.by_exit_reason, "Exits", width), width=width)
+    if ledger.selections:
+        console.print(_selections(ledger), width=width)
     if metrics.refusals or metrics.expired_entries:
         console.print(_refusals(metrics), width=width)
     if ledger.gaps:
@@ -152,6 +154,21 @@ def _slices(slices: Sequence[Slice], title: str, width: int) -> Table:
         texts = [Text(texts[place]) for texts in columns.values()]
         texts[-1].stylize(_colour(s.net_usd))
         table.add_row(Text(s.key, no_wrap=True), *texts)
+    return table
+
+
+def _selections(ledger: Ledger) -> Table:
+    """The last share of each strategy, and why."""
+    last = {one.strategy: one for one in ledger.selections}
+    table = _table(f"Shares of the risk budget at the end, moved {len(ledger.selections):,} times")
+    for head in ("Strategy", "Share", "R a trade", "Trades", "Market", "Why"):
+        right = head in ("Share", "R a trade", "Trades")
+        table.add_column(head, justify="right" if right else "left", no_wrap=head != "Why")
+    for one in last.values():
+        table.add_row(
+            Text(one.strategy), f"{one.share:.0%}", f"{one.mean_r:+.2f}", f"{one.trades:.0f}", one.regime,
+            wording.SHARE_WORDS.get(one.reason, one.reason),
+        )  # fmt: skip
     return table
 
 

@@ -117,6 +117,16 @@ REFUSAL_WORDS: Final[dict[str, str]] = {
     "QUANTITY_BELOW_MINIMUM": "below the venue's smallest quantity",
     "POSITION_OPEN": "a position is already open there",
     "EXIT_NOT_POSSIBLE": "its exit could not be placed later",
+    "NOT_SELECTED": "the selector held this strategy back",
+}
+
+SHARE_WORDS: Final[dict[str, str]] = {
+    "SHARE_BY_EVIDENCE": "by its results in this market",
+    "SHARE_BY_REGIME": "the market changed: by its results in this one",
+    "SHARE_DEMOTED_GAP": "held back: a trade lost more than its plan",
+    "SHARE_DEMOTED_DAY": "held back: the day's limit took it out",
+    "SHARE_COOLED_DOWN": "no longer held back: its floor until results speak for it",
+    "SHARE_BY_PARAMETER": "a person changed the selector",
 }
 
 GAP_WORDS: Final[dict[str, str]] = {

@@ -65,10 +65,11 @@
     ["R", 13, (r) => (r === null ? "–" : r.toFixed(2).replace("-", "−")), true, true], ["Exit reason", 14, same],
     ["Opened, UTC", 3, moment], ["Held", 4, held, true], ["Entry", 5, same, true], ["Exit", 6, same, true],
     ["Stop", 7, same, true], ["Quantity", 8, same, true], ["Gross", 9, money, true], ["Slippage", 15, money, true],
-    ["Fees", 10, money, true], ["Funding", 11, money, true],
+    ["Fees", 10, money, true], ["Funding", 11, money, true], ["Market", 16, same],
+    ["Forecast", 17, (value) => value ?? "–", true], ["Hour", 18, same, true],
   ];
-  const PAGE = 25, SYMBOL = 1, SIDE = 2, NET = 12, REASON = 14;
-  const TEXT = new Set([SYMBOL, SIDE, REASON]);
+  const PAGE = 25, SYMBOL = 1, SIDE = 2, NET = 12, REASON = 14, MARKET = 16;
+  const TEXT = new Set([SYMBOL, SIDE, REASON, MARKET]);
   const view = { column: 3, down: true, page: 0 };
 
   function chosen() {
@@ -77,7 +78,7 @@
     const kept = payload.trades.filter((row) => {
       if (reason && row[REASON] !== reason) return false;
       if (outcome && (outcome === "won") !== row[NET] > 0) return false;
-      const text = (row[SYMBOL] + " " + row[SIDE] + " " + row[REASON]).toLowerCase();
+      const text = (row[SYMBOL] + " " + row[SIDE] + " " + row[REASON] + " " + row[MARKET]).toLowerCase();
       return words.every((word) => text.includes(word));
     });
     const key = TEXT.has(view.column) ? (row) => row[view.column] : (row) => Number(row[view.column] ?? -Infinity);
