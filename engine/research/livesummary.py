@@ -12,6 +12,7 @@ from engine.core.strategies import table
 from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
 from engine.journal import segments
+from engine.research.report.wording import SHARE_WORDS
 
 
 class LiveSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class LiveSummary(msgspec.Struct, frozen=True, kw_only=True):
     exits: dict[str, int]
     state: str
     digest: str
+    shares: dict[str, str] = {}  # of strategies whose share of the risk budget was moved: the last one, and why
 
     def lines(self) -> list[str]:
         """The summary for a terminal."""
@@ -54,6 +56,7 @@ class LiveSummary(msgspec.Struct, frozen=True, kw_only=True):
             f"limits    worst trade {self.worst_trade_usd:+,.2f} of -{self.trade_limit_usd:g} allowed, "
             f"day -{self.day_limit_usd:g}; state {self.state}",
             f"orders    {self.orders} placed, {self.fills} fills; exits: {left}; refused: {refused}",
+            *(f"selector  {name} {share}" for name, share in self.shares.items()),
             f"digest    {self.digest or 'none: the run did not end in order'}",
         ]
 
@@ -86,4 +89,8 @@ def summarise(run_dir: Path) -> LiveSummary:
         exits=dict(Counter(trade.exit_reason for trade in book.trades)),
         state=book.states[-1].after if book.states else "ACTIVE",
         digest=manifest.digest,
+        shares={
+            row.strategy: f"{row.share:.0%} in a {row.regime} market: {SHARE_WORDS.get(row.reason, row.reason)}"
+            for row in book.selections
+        },
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,19 @@ def test_the_table_names_what_it_says() -> None:
     assert classified(cycles=100) == WILD
     assert classified(spread=3.0) == THIN == classified(liquidity=0.1)
     assert TABLE[-1][1] == {} and len(REGIMES) <= regime.ROOM
+
+
+def in_words(bounds: dict[int, tuple[float, float]]) -> str:
+    """The bounds of a row as the document writes them."""
+    said = [f"{FEATURES[k]} at {'least' if np.isfinite(low) else 'most'} {low if np.isfinite(low) else high:g}"
+            for k, (low, high) in bounds.items()]  # fmt: skip
+    return ", ".join(said) or "anything else"
+
+
+def test_the_document_shows_the_table_as_it_is() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "strategies" / "selector.md").read_text(encoding="utf-8")
+    lines = [f"| {REGIMES[row]} | {in_words(bounds)} |" for row, bounds in TABLE]
+    assert "\n".join(lines) in page
 
 
 @settings(max_examples=200, deadline=None)
