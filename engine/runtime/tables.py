@@ -87,9 +87,10 @@ def strategies(tables: Any) -> Mapping[str, Mapping[str, float]]:
 def selector(table: Any) -> Mapping[str, float]:
     """The selector's parameters, defaults filled in and checked against their bounds."""
     try:
-        return MappingProxyType(resolved(_floats("selector", table)))
+        values = resolved(_floats("selector", table))
     except BadInput as error:
         raise ValueError(str(error)) from None
+    return MappingProxyType({name: float(value) for name, value in values.items()})
 
 
 def venues(tables: Any) -> Mapping[str, VenuePlan]:
