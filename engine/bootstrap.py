@@ -1,4 +1,8 @@
-"""Where settings become what the engine works with. Composition happens here; importing connects to nothing."""
+"""Where settings become what the engine works with. Composition happens here; importing connects to nothing.
+
+What backtests and the database need is imported where it is wanted: an engine that starts, perhaps after a death, waits
+for none of it.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +20,9 @@ from engine.contracts.errors import BadInput
 from engine.core.strategies import table
 from engine.journal import manifest as manifests
 from engine.journal.recovery import Recovered, last_run, recover_run
-from engine.research.backtest import BacktestRequest, check_strategy
-from engine.research.folds import Cut
-from engine.research.search import Data
-from engine.research.stretch import Terms
-from engine.research.walkforward import Plan
 from engine.runtime.rekeying import Rekeying
 from engine.runtime.service import LivePlan
 from engine.settings import Settings
-from engine.store import database, projector
 from engine.store.keys import KeyFile, StoredKey
 from engine.store.redis_server import LiveRedis
 from engine.venues.binance.client_ids import ClientIds
@@ -34,6 +32,11 @@ from engine.venues.signing import Secret
 from engine.venues.simulated.venue import ShadowAccount, open_simulated
 
 if TYPE_CHECKING:
+    from engine.research.backtest import BacktestRequest
+    from engine.research.folds import Cut
+    from engine.research.walkforward import Plan
+    from engine.store.database import Database
+    from engine.store.projector import Projection
     from engine.venues.binance.endpoints import MarketName
     from engine.venues.plan import VenuePlan
 
@@ -58,6 +61,8 @@ def backtest_request(
 
     Raises BadInput for an unknown strategy or a parameter out of its bounds.
     """
+    from engine.research.backtest import BacktestRequest, check_strategy
+
     values = dict(settings.strategies.get(strategy, {})) | (params or {})
     check_strategy(strategy, values)
     return BacktestRequest(
@@ -91,6 +96,11 @@ def walk_plan(
     tried_before: int = 0,
 ) -> Plan:
     """A walk under the settings in force, `params` overlaying those of the settings and `grid` both."""
+    from engine.research.folds import Cut
+    from engine.research.search import Data
+    from engine.research.stretch import Terms
+    from engine.research.walkforward import Plan
+
     request = backtest_request(settings, strategy, data, params=params, symbols=symbols, from_ns=from_ns, to_ns=to_ns)
     return Plan(
         strategy=strategy,
@@ -109,14 +119,18 @@ def walk_plan(
     )  # fmt: skip
 
 
-def open_store(settings: Settings) -> AbstractContextManager[database.Database]:
+def open_store(settings: Settings) -> AbstractContextManager[Database]:
     """The PostgreSQL in force, migrated. Raises Retryable where it is not reachable, Fatal where it does not start."""
+    from engine.store import database
+
     secret = settings.database_url
     return database.connect(secret.get_secret_value() if secret else None, settings.home)
 
 
-def project(settings: Settings, run_dir: Path) -> tuple[projector.Projection, str]:
+def project(settings: Settings, run_dir: Path) -> tuple[Projection, str]:
     """Write a run's ledger into the store; returns what was written and the store's URL without its password."""
+    from engine.store import projector
+
     with open_store(settings) as store:
         return projector.project(store, run_dir, table.NAMES), store.url
 

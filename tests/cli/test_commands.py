@@ -220,10 +220,20 @@ def test_doctor_names_a_bad_setting_instead_of_failing(tmp_path: Path) -> None:
 
 
 HEAVY = ("numba", "pandas", "numpy", "pyarrow", "sqlalchemy", "plotly", "pydantic", "rich.progress")
+UNNEEDED = ("pandas", "pyarrow", "sqlalchemy", "alembic", "plotly", "scipy.stats", "rich", "ccxt")
+"""By an engine that trades: it reads no market files, and writes no tables."""
 
 
-def test_help_imports_nothing_heavy() -> None:
-    script = f"import sys, engine.cli.main; print(*(m for m in {HEAVY!r} if m in sys.modules))"
+@pytest.mark.parametrize(
+    ("entry", "heavy"),
+    [
+        ("engine.cli.main", HEAVY),
+        ("engine.bootstrap, engine.cli.servers, engine.runtime.process", UNNEEDED),
+    ],
+    ids=["help", "engine"],
+)
+def test_what_starts_imports_nothing_it_does_not_need(entry: str, heavy: tuple[str, ...]) -> None:
+    script = f"import sys, {entry}; print(*(m for m in {heavy!r} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
