@@ -1,7 +1,8 @@
 """Paper over the sandbox's wire and a backtest over the same recording, dated as it was played, decide the same.
 
 Recording, assumed latencies and start lie so that orders arrive, and bars end, at least 60 ms from any price: what the
-wire adds decides nothing unless it adds more than that. Where it did (the journal says so), nothing can be compared.
+wire adds decides nothing unless it adds more than that. Where it did (the journal says so), nothing can be compared,
+and it is played once more.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ START_MS = 1_735_736_400_000
 HISTORY_S, FLAT_S, LIVE_S, STEP_MS = 4, 4, 13, 200
 START_PHASE_S = 0.1
 MOST_LATE_NS = 50_000_000
+TURNS = 3
 EAGER = {"crossover": {"fast": 2, "slow": 3, "stop_pct": 0.5, "notional_usd": 40.0, "entry_cap_bps": 50}}
 TIMEFRAMES = (1, 3, 9)
 MODEL = SimulationModel(order_latency_ms=120.0, reply_latency_ms=60.0)
@@ -128,16 +130,19 @@ def latest_ns(journal: Any, market: Any, played: Played) -> int:
 
 def test_paper_over_the_wire_decides_as_the_backtest(tmp_path: Path) -> None:
     recording = record(tmp_path / "quotes.parquet")
-    running = Running(data=(recording,), speed=0.0, history_s=float(HISTORY_S))
-    try:
-        journal, instruments, played = asyncio.run(trade_on_paper(running, tmp_path / "run"))
-    finally:
-        running.stop()
-    kept: list[Any] = []
-    market = retime(open_market([recording]), played, instruments=instruments)
-    late_ns = latest_ns(journal, market, played)
-    if late_ns > MOST_LATE_NS:
+    for turn in range(TURNS):
+        running = Running(data=(recording,), speed=0.0, history_s=float(HISTORY_S))
+        try:
+            journal, instruments, played = asyncio.run(trade_on_paper(running, tmp_path / f"run{turn}"))
+        finally:
+            running.stop()
+        market = retime(open_market([recording]), played, instruments=instruments)
+        late_ns = latest_ns(journal, market, played)
+        if late_ns <= MOST_LATE_NS:
+            break
+    else:
         pytest.skip(f"this machine is too busy: a quote was heard {late_ns / 1e6:.0f} ms after it was played")
+    kept: list[Any] = []
     Session(
         market, strategies=EAGER, capital_usd=1_000.0, limits=Limits(), simulation=MODEL, timeframes_s=TIMEFRAMES,
         sinks=[kept.append],
