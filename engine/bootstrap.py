@@ -179,6 +179,7 @@ async def live_plan(
             simulation={} if settings.mode == "live" else msgspec.to_builtins(settings.simulation),
             warm_up_bars=WARM_UP_BARS if settings.runtime.warm_up else 0,
             market_queue=settings.runtime.market_queue,
+            signals=settings.signals,
             countdown_s=settings.watchdog.countdown_s,
             rekey=Rekeying(file, _by_key(settings, venues)).rekey if file else None,
         )

@@ -6,17 +6,21 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
+import numpy as np
+
 from engine.contracts.instruments import Instrument
+from engine.contracts.records import RECORD
 from engine.core.compile import is_compiled_before, watch_compilation
 from engine.core.limits import Limits
 from engine.core.live import LiveCore
 from engine.core.state import new_core
 from engine.journal.recovery import compile_recovery
+from engine.signals.forecasting import Closings
 from engine.simulation.paper import PaperVenue, new_account
 from engine.simulation.venue import SimulationModel
 from engine.venues.candles import path_records
 
-ENTRIES: Final = ("_take_at", "_happen_at", "_send_at", "lay_bars", "fill_block", "replay_block")
+ENTRIES: Final = ("_take_at", "_happen_at", "_send_at", "lay_bars", "fill_block", "replay_block", "watch_closings")
 TIMEFRAMES_S: Final = (60, 180, 720)
 
 
@@ -38,4 +42,5 @@ def compile_engine(tell: Callable[[str], None]) -> None:
         LiveCore(core)
         compile_recovery(core)  # the first start after a death is no time to compile
         PaperVenue(new_account([one], SimulationModel(), 1000.0))
+        list(Closings(1, TIMEFRAMES_S[0]).take(np.zeros(1, RECORD)))
         path_records(one, 0, [(0, 1.0, 2.0, 1.0, 2.0, 5.0)], TIMEFRAMES_S[0])

@@ -47,7 +47,9 @@ from engine.runtime.lanes import MARKET_ROOM
 from engine.runtime.loop import LiveLoop
 from engine.runtime.reconcile import Reconciler
 from engine.runtime.showing import Showing
+from engine.runtime.signal_host import SignalHost, open_hosts
 from engine.runtime.snapshots import Snapshots
+from engine.signals.plan import SignalPlan
 from engine.venues.background import reason_of
 from engine.venues.port import Execution, Notice, Venue
 
@@ -66,8 +68,9 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to run. `venues`: each with the symbols to trade there. `simulation` and `simulated` describe where
     orders go; `timeframes_s` three rising bar lengths, of the longest `warm_up_bars` are read before the start;
     `wallets_usd` how `capital_usd` lies at the venues (empty: one wallet pays for all); `selector` how it chooses
-    between the strategies (empty: not at all); `continues` the run whose state this one goes on with, `order_prefix`
-    that of the client ids; `countdown_s` after which a venue that can cancels resting entries by itself."""
+    between the strategies (empty: not at all); `signals` the sources whose forecasts the core hears; `continues` the
+    run whose state this one goes on with, `order_prefix` that of the client ids; `countdown_s` after which a venue that
+    can cancels resting entries by itself."""
 
     world: Literal["paper", "shadow", "live"]
     home: Path
@@ -85,6 +88,7 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
     simulation: Mapping[str, float] = {}
     synthetic: bool = False
     warm_up_bars: int = 64
+    signals: Mapping[str, SignalPlan] = {}
     rekey: Callable[[str], Awaitable[str]] | None = None
     countdown_s: float = 15.0
 
@@ -92,8 +96,17 @@ class LivePlan(msgspec.Struct, frozen=True, kw_only=True):
 class Service:
     """Made by `start`. `engine` is the loop, `showing` what people see, `run_dir` where it is written."""
 
-    def __init__(self, plan: LivePlan, core: state.Core, run_dir: Path, manifest: Manifest, log: Progress) -> None:
+    def __init__(
+        self,
+        plan: LivePlan,
+        core: state.Core,
+        run_dir: Path,
+        manifest: Manifest,
+        log: Progress,
+        signals: Sequence[SignalHost] = (),
+    ) -> None:
         self.plan = plan
+        self.signals = signals
         self.core = core
         self.run_dir = run_dir
         self.manifest = manifest
@@ -103,7 +116,7 @@ class Service:
         self._routes: list[Execution] = [by_name[one.venue].execution for one in core.instruments]
         self.engine = LiveLoop(core, self._journal, self._routes, self.notice, room=plan.market_queue)
         self.monitor = Monitor(core, core.instruments, self._halt, say=self._say)
-        self.engine.taps.append(self.monitor.hear)
+        self.engine.taps += [self.monitor.hear, *(one.hear for one in signals)]
         self._tasks: list[asyncio.Task[None]] = []  # of venues
         self._beside: list[asyncio.Task[None]] = []  # of nobody's
         self.reconciler = Reconciler(core, self.engine, [venue for venue, _ in plan.venues], self.notice)
@@ -126,6 +139,9 @@ class Service:
         await self.reconciler.settle(before_ns)
         if self.plan.warm_up_bars:
             await self._warm_up()
+        for host in self.signals:
+            part = partial(host.run, self.engine.inject, self.engine.now_ns, self.notice)
+            self.keep("engine", f"signal source {host.plan.name}", part)
         for venue, _ in self.plan.venues:
             self.keep(venue.name, "market data", partial(venue.market.run, self.core.instruments, self.engine.lanes))
         self.keep("engine", "reconciliation", self.reconciler.run)
@@ -224,6 +240,8 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        for host in self.signals:
+            await host.close()
         self.engine.close()
         self.showing.show(self.engine, None)
         with suppress(Fatal):  # a journal that could not be written was told about when it happened
@@ -264,7 +282,8 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
     )  # fmt: skip
     if plan.continues is not None:
         carry_over(plan.continues.core, core, time.time_ns(), bool(plan.continues.manifest.digest))
-    manifest = _manifest(plan, core)
+    signals = await open_hosts(plan.signals, instruments)
+    manifest = _manifest(plan, core, {one.plan.name: one.text for one in signals})
     run_dir = plan.home / "runs" / manifest.run_id
     try:
         run_dir.mkdir(parents=True)
@@ -273,7 +292,7 @@ async def start(plan: LivePlan, progress: Progress = lambda _text: None) -> Serv
     if plan.continues is not None:
         recovery.save_opening(run_dir, core)
     manifests.write(run_dir, manifest)
-    service = Service(plan, core, run_dir, manifest, progress)
+    service = Service(plan, core, run_dir, manifest, progress, signals)
     for (venue, _), found in zip(plan.venues, facts, strict=True):
         for note in found.notes:
             service.showing.notice(Notice(venue.name, "rules", note))
@@ -325,7 +344,7 @@ def _with_fees(
     ]
 
 
-def _manifest(plan: LivePlan, core: state.Core) -> Manifest:
+def _manifest(plan: LivePlan, core: state.Core, signals: dict[str, str]) -> Manifest:
     created = datetime.now(UTC)
     rows = {row.name: row for row in table.STRATEGIES}
     now_ns = int(created.timestamp() * 1e9)
@@ -341,6 +360,7 @@ def _manifest(plan: LivePlan, core: state.Core) -> Manifest:
         limits=msgspec.to_builtins(plan.limits),
         simulation=dict(plan.simulation),
         timeframes_s=list(plan.timeframes_s),
+        signals=signals,
         sources=[],
         symbols=[f"{one.venue}:{one.symbol}" for one in core.instruments],
         from_ns=now_ns,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from engine.contracts.errors import BadInput
 from engine.contracts.signals import SignalSource
@@ -57,10 +57,10 @@ def load(plan: SignalPlan) -> Loaded:
     if isinstance(module, str):
         raise BadInput(f"{at}: {module}")
     kind: Any = getattr(module, name, None)
-    if not inspect.isclass(kind):
+    if not isinstance(kind, type):
         classes = [n for n, one in vars(module).items() if inspect.isclass(one) and one.__module__ == module_name]
         raise BadInput(f"{at}: {module_name} has no class {name}; it has {', '.join(classes) or 'none'}")
-    return Loaded(plan, kind)
+    return Loaded(plan, cast(Callable[..., SignalSource], kind))
 
 
 def _imported(name: str) -> ModuleType | str:

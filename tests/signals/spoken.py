@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,20 @@ class Bad(Drift):
             "late": Forecast(0.01, 0.5, 0.1),
         }  # fmt: skip
         return answers[self.how]
+
+
+class HangOnce(Drift):
+    """Hangs at the first bar that it is shown while the file is there, and takes the file away."""
+
+    def __init__(self, *, file: str, **given: Any) -> None:
+        super().__init__(**given)
+        self.file = Path(file)
+
+    def on_bar(self, bar: Bar, history: History) -> Forecast | None:
+        if self.file.exists():
+            self.file.unlink()
+            time.sleep(3600)
+        return super().on_bar(bar, history)
 
 
 class Counting(Drift):
