@@ -26,6 +26,7 @@ from engine.cli import (
     optimize,
     runs,
     sandbox,
+    signals,
     status,
     up,
     watchdog,
@@ -62,6 +63,7 @@ app.command("optimize")(optimize.optimize)
 app.command("replay")(runs.replay)
 app.command("report")(runs.report)
 app.add_typer(data.app, name="data")
+app.add_typer(signals.app, name="signals")
 app.add_typer(bench.app, name="bench")
 app.command("status")(status.status)
 app.command("pause")(control.pause)

@@ -9,14 +9,14 @@ reading, so the same market gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from engine.contracts.errors import BadInput
 from engine.contracts.instruments import Instrument
 from engine.contracts.records import RECORD, RECORD_BYTES
-from engine.contracts.signals import Forecast
+from engine.contracts.signals import Bar, Forecast, History
 from engine.core.closings import CLOSING, new_watch, watch_closings
 from engine.signals.foreign import ask
 from engine.signals.histories import Histories, row_of, scale_of
@@ -54,6 +54,15 @@ class Closings:
             yield from self._room[:count]
 
 
+class Answered(NamedTuple):
+    """What a source said to a bar; the engine saw it close at `ts_ns`."""
+
+    instrument: int
+    ts_ns: int
+    bar: Bar
+    forecast: Forecast | None
+
+
 class Voice:
     """One source over one reading of a market."""
 
@@ -61,7 +70,7 @@ class Voice:
         self, loaded: Loaded, number: int, speaks_for: Sequence[int], instruments: Sequence[Instrument]
     ) -> None:
         self.loaded = loaded
-        self._source = loaded.new()
+        self.source = loaded.new()
         self._speaker = Speaker(number, loaded.digest)
         self._speaks_for = frozenset(speaks_for)
         self._scales = [scale_of(one) for one in instruments]
@@ -72,6 +81,13 @@ class Voice:
 
     def hear(self, events: Array) -> Iterator[Array]:
         """The FORECAST events that the next market events lead to, in order. Raises BadInput where it fails."""
+        for one in self.answers(events):
+            heard_ns = one.ts_ns + self._delay_ns
+            if (made := self._speaker.event(one.instrument, one.forecast, one.bar.end_ns, heard_ns)) is not None:
+                yield made
+
+    def answers(self, events: Array) -> Iterator[Answered]:
+        """What it says to each bar that closes in the next market events. Raises BadInput where it fails."""
         for closing in self._closings.take(events):
             i = int(closing["instrument"])
             if closing["forgotten"]:
@@ -79,16 +95,13 @@ class Voice:
                 continue
             self._histories.append(i, row_of(closing, self._scales[i]))
             if i in self._speaks_for:
-                forecast, end_ns = self.ask(i)
-                heard_ns = int(closing["ts_ns"]) + self._delay_ns
-                if (made := self._speaker.event(i, forecast, end_ns, heard_ns)) is not None:
-                    yield made
+                bar, history = self._histories.latest(i)
+                yield Answered(i, int(closing["ts_ns"]), bar, self.ask(bar, history))
 
-    def ask(self, i: int) -> tuple[Forecast | None, int]:
-        """What the source says to the last bar of an instrument, and when that ended."""
-        bar, history = self._histories.latest(i)
+    def ask(self, bar: Bar, history: History) -> Forecast | None:
+        """What the source says to a bar."""
         try:
-            return ask(self._source, bar, history), bar.end_ns
+            return ask(self.source, bar, history)
         except BadInput as error:
             plan, when = self.loaded.plan, np.datetime64(bar.end_ns, "ns")
             raise BadInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,41 @@ class Counting(Drift):
     def on_bar(self, bar: Bar, history: History) -> Forecast | None:
         Counting.asked += 1
         return Forecast((Counting.asked % 97) / 1000, 0.5, self.valid_s)
+
+
+class Sticky(Drift):
+    """Adds up what it was shown before."""
+
+    total = 0.0
+
+    def on_bar(self, bar: Bar, history: History) -> Forecast | None:
+        self.total = 0.9 * self.total + (bar.close / bar.open - 1)
+        return Forecast(float(np.clip(self.total, -1, 1)), 0.5, self.valid_s)
+
+
+class Peeking(Drift):
+    """Looks through the frames of its callers for prices that are still to come."""
+
+    def on_bar(self, bar: Bar, history: History) -> Forecast | None:
+        frame = sys._getframe()
+        while "events" not in frame.f_locals:
+            assert frame.f_back is not None
+            frame = frame.f_back
+        last = float(frame.f_locals["events"]["price_ticks"][-1])
+        return Forecast((last % 997) / 1000, 1.0, self.valid_s)
+
+
+class Slow(Drift):
+    """Takes its time at one bar."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.rest = 0.15
+
+    def on_bar(self, bar: Bar, history: History) -> Forecast | None:
+        time.sleep(self.rest)
+        self.rest = 0.0
+        return super().on_bar(bar, history)
 
 
 class NoLength:
