@@ -106,7 +106,7 @@ def _selection(picture: Picture) -> RenderableType:
     market = picture.market
     head = "strategies"
     if market is not None:
-        head = f"strategies; the market is {market.regime}: trend {market.trend:+.2f}, volatility {market.volatility:.2f}"
+        head += f"; the market is {market.regime}: trend {market.trend:+.2f}, volatility {market.volatility:.2f}"
     table = _table(head, "strategy", "share", "R a trade", "trades", "why")
     for one in picture.selection.values():
         style = "bold red" if one.share == 0.0 else ""
