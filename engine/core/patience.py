@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.records import CANCEL_REJECT, FOK, GTC, LIMIT_ORDER, POST_ONLY, ROLE_ENTRY
-from engine.core import life, timers
+from engine.core import life, selector, timers
 from engine.core.compile import kernel
 from engine.core.orders import CANCEL_PAUSE_NS, POOL, is_working, place
 from engine.core.refusal import refuse
@@ -183,6 +183,8 @@ def carry_on(s: Any, out: Any, i: int) -> None:
     reason = check_more(s, i)
     if reason == 0:
         reason = left_range(s, i, last)
+    if reason == 0 and selector.granted(s, plan.strategy) <= 0.0:
+        reason = reasons.NOT_SELECTED
     if reason != 0:
         abandon(s, out, i, (reason, 0, 0))
         return

@@ -19,7 +19,7 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import GTC, IOC, LIMIT_ORDER, MARKET, REDUCE_ONLY, ROLE_EXIT, ROLE_STOP, STOP_MARKET
-from engine.core import life
+from engine.core import life, selector
 from engine.core.compile import kernel
 from engine.core.limits import SCALE
 from engine.core.money import fee_up, value_down
@@ -141,6 +141,8 @@ def _withdraw_entry(s: Any, out: Any, i: int) -> None:
     if plan.client_id == p.entry_id:
         if s.head[0].trading_state != ACTIVE:
             reason = reasons.NOT_ACTIVE
+        elif selector.granted(s, plan.strategy) <= 0.0:
+            reason = reasons.NOT_SELECTED
         elif p.doubts != 0:
             reason = reasons.ORDER_IN_DOUBT
         elif p.exit_reason != 0 or (p.qty_lots == 0 and plan.filled_lots > 0):

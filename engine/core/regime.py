@@ -99,6 +99,7 @@ CLIMATE: Final = np.dtype(
             ("leader", "<i8"),  # instrument, NOBODY where there is none
             ("clock_ns", "<i8"),  # begin of the last base bar that was looked at
             ("regime", "<i8"),
+            ("noted", "<i8"),  # the regime that was told last
             ("since_ns", "<i8"),
             ("candidate", "<i8"),
             ("candidate_bars", "<i8"),
@@ -114,8 +115,9 @@ NO_BAR, BAR, CHANGED = range(3)
 
 
 @kernel
-def on_bar(s: Any, out: Any, i: int, closed_mask: int) -> int:
-    """Take an instrument's closed bars in. BAR where the clock moved on, CHANGED where the regime did too."""
+def on_bar(s: Any, out: Any, i: int, closed_mask: int, is_history: bool) -> int:
+    """Take an instrument's closed bars in. BAR where the clock moved on, CHANGED where the regime did too. Bars of the
+    past are learned from in silence: what they came to is told with the first of the present."""
     if s.instruments[i].is_stable != 0 or s.instruments[i].quote_is_cash == 0:
         return NO_BAR
     if (closed_mask >> LONG) & 1:
@@ -131,7 +133,10 @@ def on_bar(s: Any, out: Any, i: int, closed_mask: int) -> int:
     climate.clock_ns = s.gauges[i].heard_ns
     found = classify(climate.features) if _measure(s) else UNKNOWN
     climate.ticks += 1
-    return CHANGED if _settle(s, out, found) else BAR
+    _settle(s, found)
+    if is_history:
+        return NO_BAR
+    return CHANGED if _tell(s, out) else BAR
 
 
 @kernel
@@ -305,20 +310,30 @@ def _funding(s: Any) -> float:
 
 
 @kernel
-def _settle(s: Any, out: Any, found: int) -> bool:
-    """Take a regime over once it was seen often enough; True where it changed, which is noted."""
+def _settle(s: Any, found: int) -> None:
+    """Take a regime over once it was seen often enough."""
     climate = s.climate[0]
     if found == climate.regime:
         climate.candidate_bars = 0
-        return False
+        return
     climate.candidate_bars = climate.candidate_bars + 1 if found == climate.candidate else 1
     climate.candidate = found
-    if climate.candidate_bars < CONFIRM_BARS:
+    if climate.candidate_bars >= CONFIRM_BARS:
+        climate.regime = found
+        climate.since_ns = s.head[0].now_ns
+        climate.candidate_bars = 0
+
+
+@kernel
+def _tell(s: Any, out: Any) -> bool:
+    """Note the regime where it is not the one that was noted last; True then."""
+    climate = s.climate[0]
+    if climate.regime == climate.noted:
         return False
     features = climate.features
     note = emit(s, out, REGIME, NO_INSTRUMENT if climate.leader == NOBODY else climate.leader)
-    note.before = climate.regime
-    note.regime = found
+    note.before = climate.noted
+    note.regime = climate.regime
     note.trend_e9 = in_e9(features[TREND])
     note.volatility_e9 = in_e9(features[VOLATILITY])
     note.breadth_e9 = in_e9(features[BREADTH])
@@ -326,7 +341,5 @@ def _settle(s: Any, out: Any, found: int) -> bool:
     note.liquidity_e9 = in_e9(features[LIQUIDITY])
     note.funding_e6 = int(min(max(features[FUNDING] * 1e6, -32_000.0), 32_000.0))
     note.cycles = int(min(features[CYCLES], 65_000.0))
-    climate.regime = found
-    climate.since_ns = s.head[0].now_ns
-    climate.candidate_bars = 0
+    climate.noted = climate.regime
     return True

@@ -11,7 +11,8 @@ Rules
 * Shares move when a strategy's target was `min_change` away for `settle_bars` bars in a row (or at the floor for so
   long), then all at once; and when the regime changed, which has a hysteresis of its own.
 * A strategy that lost more than a trade's limit, or was taken out by the day's limit, is demoted on the spot: it keeps
-  `demoted_share` for `cool_down_h`, then its floor, and climbs again by evidence.
+  `demoted_share` for `cool_down_h` (with none, its resting entries are withdrawn), then its floor, and climbs again by
+  evidence.
 * With one strategy, or switched off, every share is 1.
 """
 
@@ -139,6 +140,7 @@ def demote(s: Any, out: Any, strategy: int, reason: int) -> None:
     row.share = min(row.share, _floor(s))
     row.leaning = 0
     row.demoted_until_ns = s.head[0].now_ns + int(p.cool_down_h * 3_600e9)
+    s.head[0].exits_due = 1  # its resting entries are withdrawn
     _note(s, out, strategy, before, reason)
 
 

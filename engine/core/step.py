@@ -87,7 +87,7 @@ def _market(s: Any, event: Any, out: Any) -> None:
     if lots != book.UNPRICED:
         closed = bars.update(s.bars[i], s.ring[i], s.timeframes_ns, event.venue_ts_ns, one.last_ticks, lots)
     if closed != 0:
-        selector.on_clock(s, out, regime.on_bar(s, out, i, closed))
+        selector.on_clock(s, out, regime.on_bar(s, out, i, closed, event.ts_ns == 0))
     p = s.positions[i]
     if event.ts_ns == 0:  # history: strategies learn from it, and nothing that is open is judged by it
         wanted = p.exit_reason

@@ -155,6 +155,17 @@ def test_funding_is_that_of_the_perpetual_and_a_high_one_is_wild() -> None:
     assert (notes["regime"][-1], notes["funding_e6"][-1]) == (WILD, 2_000)
 
 
+def test_history_is_learned_in_silence_and_told_with_the_first_bar_of_the_present() -> None:
+    stream = three(1)
+    past = stream.copy()
+    cut = int(len(past) * 0.95)
+    past["ts_ns"][:cut] = 0
+    desk, notes = seen(past)
+    _, live = seen(stream)
+    assert len(live) > 2 and len(notes) == 1 and notes["before"][0] == 0
+    assert notes["regime"][0] == live["regime"][-1] and notes["ts_ns"][0] >= stream["ts_ns"][cut]
+
+
 def test_a_dead_market_chops() -> None:
     desk, notes = seen(market({1: np.full(1_500, 5_000)}))
     assert notes["regime"].tolist() == [CHOP] and np.isfinite(desk.state.climate[0].features).all()

@@ -16,6 +16,7 @@ from engine.contracts import reasons
 from engine.contracts.errors import BadInput
 from engine.contracts.records import (
     GAP,
+    LIMIT,
     NO_INSTRUMENT,
     OUTCOME,
     PARAMETER,
@@ -29,6 +30,7 @@ from engine.core import regime, selector, state
 from engine.core.carrying import carry_over, parts_of, put_back
 from engine.core.compile import kernel
 from engine.core.entry import Terms, enter_lots
+from engine.core.life import CANCELING
 from engine.core.limits import Limits
 from engine.core.outcomes import settle
 from engine.core.output import drain
@@ -63,9 +65,9 @@ def share(s: Any, strategy: int) -> float:
 
 
 @kernel(entry=True)
-def asking(s: Any, out: Any, strategy: int, lots: int, stop: int) -> int:
+def asking(s: Any, out: Any, strategy: int, lots: int, stop: int, patience_s: float) -> int:
     """A strategy asks for a fixed size of the first instrument."""
-    return enter_lots(s, out, 0, strategy, 1, lots, stop, Terms(10.0, 0.0, 0.0, 0.0), 1)
+    return enter_lots(s, out, 0, strategy, 1, lots, stop, Terms(10.0, patience_s, 0.0, 3.0), 1)
 
 
 class Choosing(Desk):
@@ -231,8 +233,8 @@ def test_a_limit_breach_demotes_at_once_and_a_cool_down_ends_it() -> None:
     made.bars(20)
     assert made.shares[0] == 0.0, "no evidence lifts it before its time"
     made.quote(0, 9_999, 10_000)
-    assert asking(made.state, made.out, A, 50, 9_900) == 0 and made.refused() == reasons.NOT_SELECTED
-    assert asking(made.state, made.out, B, 50, 9_900) != 0
+    assert asking(made.state, made.out, A, 50, 9_900, 0.0) == 0 and made.refused() == reasons.NOT_SELECTED
+    assert asking(made.state, made.out, B, 50, 9_900, 0.0) != 0
     said = made.quote(0, 9_999, 10_000, after_ns=2 * HOUR_NS)  # closes a bar, too
     told = said[said["kind"] == SELECTION]
     assert told["reason"].tolist() == [reasons.SHARE_COOLED_DOWN] and made.shares[0] == 0.05
@@ -242,7 +244,7 @@ def test_a_limit_breach_demotes_at_once_and_a_cool_down_ends_it() -> None:
 
 def test_a_loss_beyond_its_plan_demotes_its_strategy() -> None:
     made = Choosing()
-    entry = asking(made.state, made.out, A, 600, 9_900)
+    entry = asking(made.state, made.out, A, 600, 9_900, 0.0)
     made.fill(entry, 10_000, 300)
     stop = int(made.state.positions[0].stop_id)
     made.ack(stop)
@@ -252,11 +254,20 @@ def test_a_loss_beyond_its_plan_demotes_its_strategy() -> None:
     assert said[said["kind"] == SELECTION]["strategy"].tolist() == [A] and made.shares[0] == 0.0
 
 
+def test_a_demoted_strategys_resting_entry_is_withdrawn() -> None:
+    made = Choosing()
+    entry = asking(made.state, made.out, A, 100, 9_900, 60.0)
+    made.ack(entry)
+    demoting(made.state, made.out, A, reasons.SHARE_DEMOTED_GAP)
+    said = made.say(LIMIT, NO_INSTRUMENT, index=0, amount_e8=10**9)  # whatever comes next
+    assert made.order(entry).status == CANCELING and reasons.NOT_SELECTED in said["reason"]
+
+
 # --- the gate ----------------------------------------------------------------------------------------------------
 
 
 def lots_of(made: Choosing, strategy: int, lots: int) -> int:
-    client_id = asking(made.state, made.out, strategy, lots, 9_900)
+    client_id = asking(made.state, made.out, strategy, lots, 9_900, 0.0)
     assert client_id, reasons.name(made.refused())
     return int(made.order(client_id).qty_lots)
 
@@ -275,7 +286,7 @@ def test_an_entry_made_too_small_by_its_share_is_the_smallest_the_venue_takes() 
     assert 15 <= lots <= 17
     made = Choosing()
     made.state.instruments[0].min_notional_e8 = 1_500_000_000
-    assert asking(made.state, made.out, A, 12, 9_900) == 0, "but never more than the strategy asked for"
+    assert asking(made.state, made.out, A, 12, 9_900, 0.0) == 0, "but never more than the strategy asked for"
     assert made.refused() == reasons.NOTIONAL_BELOW_MINIMUM
 
 
