@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "core"))
+from live_rig import DELAY_NS, ended, rig, said, turns
 from streams import SECOND_NS, Weather, instrument, perp, random_stream
 
-from engine.contracts.errors import BadInput, KeelError, Retryable
+from engine.contracts.errors import BadInput, Retryable
 from engine.contracts.records import FORECAST, RECORD, joined
 from engine.core import state
 from engine.core.limits import Limits
@@ -24,81 +24,17 @@ from engine.core.output import drain, new_output
 from engine.core.replay import inject
 from engine.journal import segments
 from engine.runtime import signal_host
-from engine.runtime.loop import LiveLoop
-from engine.runtime.signal_host import SignalHost, open_hosts
+from engine.runtime.signal_host import open_hosts
 from engine.runtime.signal_process import SignalProcess
-from engine.signals.forecasting import Closings, Forecasting
 from engine.signals.plan import SignalPlan
-from engine.venues.port import Notice
 
 pytestmark = pytest.mark.asyncio
 INSTRUMENTS = [instrument("AAA"), perp("BBB"), instrument("CCC")]
 STREAM = random_stream(9, INSTRUMENTS, Weather(hours=3, step_s=75, volatility=0.003, hole_chance=0.2))
-DELAY_NS = 250_000_000
 
 
 def plan(kind: str = "Drift", **changes: Any) -> SignalPlan:
     return SignalPlan(name="mine", class_path=kind if ":" in kind else f"spoken:{kind}", **changes)
-
-
-class Rig:
-    """A live loop, a clock, one source, and what people were told."""
-
-    def __init__(self, folder: Path, host: SignalHost) -> None:
-        self.now = 0
-        self.told: list[Notice] = []
-        self.core = state.new_core(INSTRUMENTS, Limits(), 1_000.0, {}, (300, 900, 1800))
-        self.folder = folder
-        self.journal = segments.JournalWriter(folder)
-        self.engine = LiveLoop(self.core, self.journal, [], self.told.append, lambda: self.now)
-        self.host = host
-        self.engine.taps.append(host.hear)
-
-    def run(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self.host.run(self.engine.inject, lambda: self.now, self.told.append))
-
-    async def feed(self, events: Any) -> None:
-        """Let the engine take them, then wait until the source has answered, or cannot."""
-        self.engine.inject(events)
-        self.now = max(self.now, int(events["ts_ns"][-1]) + DELAY_NS)
-
-    async def answered(self, running: asyncio.Task[None] | None = None) -> None:
-        async with asyncio.timeout(20):
-            while self.host.waiting and not (running and running.done()):
-                await asyncio.sleep(0.001)
-
-    def forecasts(self) -> Any:
-        records = joined(list(segments.read(self.folder)))["record"]
-        return records[records["kind"] == FORECAST]
-
-
-@asynccontextmanager
-async def rig(folder: Path, of: SignalPlan, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    monkeypatch.setattr(signal_host, "LOOK_S", 0.0)
-    (host,) = await open_hosts({"mine": of}, INSTRUMENTS)
-    made = Rig(folder, host)
-    try:
-        yield made
-    finally:
-        await host.close()
-        made.engine.close()
-        made.journal.close()
-
-
-def turns(events: Any) -> list[Any]:
-    """The events in stretches that end with a price that closes a five-minute bar."""
-    found, last, watch = [], 0, Closings(len(INSTRUMENTS), 300)
-    for k in range(len(events)):
-        if list(watch.take(events[k : k + 1])):
-            found.append(events[last : k + 1])
-            last = k + 1
-    return found
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, KeelError):
-        await task
 
 
 @pytest.mark.parametrize("kind", ["Drift", "Leader", "engine.signals.reversion:Reversion"])
@@ -106,17 +42,16 @@ async def test_live_forecasts_are_those_of_a_backtest(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of = plan(kind, parameters={"span": 8, "enter_z": 0.5} if ":" in kind else {}, delay_ms=DELAY_NS / 1e6)
-    async with rig(tmp_path, of, monkeypatch) as made:
+    async with rig(tmp_path, of, INSTRUMENTS, monkeypatch) as made:
         running = made.run()
-        for events in turns(STREAM.events):
+        for events in turns(STREAM.events, 3, 300):
             await made.feed(events)
             await made.answered(running)
         assert not running.done() and not made.told
         await ended(running)
         found = made.forecasts()
         digest = state.digest(made.core)
-    blocks = [block[block["kind"] == FORECAST] for block in Forecasting(STREAM, {"mine": of}).blocks()]
-    expected = joined([block for block in blocks if len(block)], RECORD)
+    expected = said(STREAM, of)
     expected = expected[expected["ts_ns"] <= STREAM.events["ts_ns"][-1]]
     assert found[: len(expected)].tobytes() == expected.tobytes() and len(expected) > 50
     assert len(found) <= len(expected) + 3, "those that a backtest's market ends before"
@@ -141,9 +76,9 @@ async def test_a_fault_is_told_once_and_the_source_goes_on(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = {"raise": "ZeroDivisionError", "nan": "nan", "huge": "25.0 is outside", "number": "returned float"}
-    async with rig(tmp_path, plan("Bad", parameters={"how": how}), monkeypatch) as made:
+    async with rig(tmp_path, plan("Bad", parameters={"how": how}), INSTRUMENTS, monkeypatch) as made:
         running = made.run()
-        for events in turns(STREAM.events)[:6]:
+        for events in turns(STREAM.events, 3, 300)[:6]:
             await made.feed(events)
             await made.answered(running)
         assert not running.done() and len(made.forecasts()) == 0
@@ -158,8 +93,8 @@ async def test_a_class_that_hangs_is_ended_and_goes_on_with_the_same_history(
 ) -> None:
     file = tmp_path / "hang"
     of = plan("HangOnce", parameters={"file": str(file)}, timeout_s=0.3)
-    steps = turns(STREAM.events)
-    async with rig(tmp_path / "run", of, monkeypatch) as made:
+    steps = turns(STREAM.events, 3, 300)
+    async with rig(tmp_path / "run", of, INSTRUMENTS, monkeypatch) as made:
         running = made.run()
         for events in steps[:30]:
             await made.feed(events)
@@ -182,8 +117,7 @@ async def test_a_class_that_hangs_is_ended_and_goes_on_with_the_same_history(
         await ended(running)
         found = made.forecasts()
     assert len(found) > before + 3
-    blocks = [block[block["kind"] == FORECAST] for block in Forecasting(STREAM, {"mine": plan()}).blocks()]
-    expected = {key(one): values(one) for one in joined([block for block in blocks if len(block)], RECORD)}
+    expected = {key(one): values(one) for one in said(STREAM, plan())}
     given = [one for one in found[before:] if one["confidence_e9"] > 0]
     assert given and all(expected[key(one)] == values(one) for one in given), "as if nothing had happened"
 
@@ -197,9 +131,9 @@ def values(one: Any) -> tuple[int, int, int]:
 
 
 async def test_a_class_that_dies_is_told_by_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with rig(tmp_path, plan("Bad", parameters={"how": "exit"}), monkeypatch) as made:
+    async with rig(tmp_path, plan("Bad", parameters={"how": "exit"}), INSTRUMENTS, monkeypatch) as made:
         running = made.run()
-        await made.feed(turns(STREAM.events)[0])
+        await made.feed(turns(STREAM.events, 3, 300)[0])
         with pytest.raises(Retryable, match="its process ended with 3"):
             await asyncio.wait_for(running, 20)
 
@@ -209,7 +143,7 @@ async def test_what_comes_too_late_or_from_a_warm_up_is_not_said(
 ) -> None:
     history = STREAM.events.copy()
     history["ts_ns"] = 0
-    async with rig(tmp_path, plan(timeout_s=5.0), monkeypatch) as made:
+    async with rig(tmp_path, plan(timeout_s=5.0), INSTRUMENTS, monkeypatch) as made:
         running = made.run()
         made.engine.inject(history)
         await made.answered(running)
@@ -235,15 +169,14 @@ async def test_bars_that_pile_up_are_asked_about_once_an_instrument(
         return await whole(process, rows, about)
 
     monkeypatch.setattr(SignalProcess, "ask", counted)
-    async with rig(tmp_path, plan(), monkeypatch) as made:
+    async with rig(tmp_path, plan(), INSTRUMENTS, monkeypatch) as made:
         running = made.run()
         await made.feed(STREAM.events)
         await made.answered(running)
         await ended(running)
         found = made.forecasts()
     assert sorted(asked) == [0, 1, 2]
-    blocks = [block[block["kind"] == FORECAST] for block in Forecasting(STREAM, {"mine": plan()}).blocks()]
-    expected = {key(one): values(one) for one in joined([block for block in blocks if len(block)], RECORD)}
+    expected = {key(one): values(one) for one in said(STREAM, plan())}
     assert all(expected[key(one)] == values(one) for one in found if one["confidence_e9"])
 
 
@@ -261,7 +194,7 @@ async def test_a_class_that_was_changed_meanwhile_is_not_begun_anew(
     monkeypatch.chdir(tmp_path)
     text = Path(__file__).with_name("spoken.py").read_text()
     Path("changing.py").write_text(text)
-    async with rig(tmp_path / "run", plan("changing:Drift"), monkeypatch) as made:
+    async with rig(tmp_path / "run", plan("changing:Drift"), INSTRUMENTS, monkeypatch) as made:
         running = made.run()
         await asyncio.sleep(0)
         await ended(running)
