@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import ccxt
 import typer
 
 from engine.cli.clean_streams import clean_streams
@@ -77,6 +76,8 @@ def _words(told: str) -> None:
 
 
 def _signed(told: str) -> None:
+    import ccxt  # only here: every way is a process of its own
+
     raise ccxt.ExchangeError(f"binance GET https://x/api/v3/account?key={told}&signature={'ab12' * 16} 400 {told}")
 
 
