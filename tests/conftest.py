@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 LONGEST: Final = (
     "acceptance/test_findings.py",  # compiles what backtests run, where this build never did: the others find it done
@@ -23,6 +24,11 @@ LONGEST: Final = (
     "faults/test_chaos.py",
 )
 """The longest of all, longest first, below this folder; the rest follow in their own order."""
+
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("keel", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("keel")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,25 +25,37 @@ def orders(said: list[Any]) -> list[Any]:
 
 
 def test_a_book_kept_from_the_channel_is_the_book(running: RunningCoinbase) -> None:
+    shown: dict[str, Any] = {}
+
     def act() -> None:
         for _ in range(3):
             running.advance(200)
+        shown.update(running.ask("/product_book", product_id="BTC-USD")["pricebook"])  # the market stands still now
 
     def marks(said: list[Any]) -> int:
         return sum(len(one["events"][0].get("updates", [])) > 0 for one in said if one["channel"] == "l2_data")
 
-    heard = running.hear([subscribe("level2", "BTC-USDC")], lambda said: marks(said) >= 2, act)
+    # however many of the three moves one message tells: the last of them leads to the book that is shown
+    heard = running.hear(
+        [subscribe("level2", "BTC-USDC")], lambda said: marks(said) >= 2 and kept_of(said) == levels_of(shown), act
+    )
     assert [one["sequence_num"] for one in heard] == list(range(len(heard)))
-    books: dict[str, dict[str, str]] = {"bid": {}, "offer": {}}
-    for one in heard:
-        for event in one["events"] if one["channel"] == "l2_data" else []:
-            assert event["product_id"] == "BTC-USD"  # the one book of both
-            for update in event["updates"]:
-                books[update["side"]][update["price_level"]] = update["new_quantity"]
-    shown = running.ask("/product_book", product_id="BTC-USD")["pricebook"]
-    for side, name in (("bid", "bids"), ("offer", "asks")):
-        kept = {price: size for price, size in books[side].items() if float(size) > 0}
-        assert kept == {level["price"]: level["size"] for level in shown[name]}
+    books = [event for one in heard if one["channel"] == "l2_data" for event in one["events"]]
+    assert {event["product_id"] for event in books} == {"BTC-USD"}  # the one book of both
+
+
+def kept_of(said: list[Any]) -> dict[str, dict[str, str]]:
+    """Both sides of the book that the channel's messages make."""
+    books: dict[str, dict[str, str]] = {"bids": {}, "asks": {}}
+    for event in (event for one in said if one["channel"] == "l2_data" for event in one["events"]):
+        for update in event["updates"]:
+            side = books[{"bid": "bids", "offer": "asks"}[update["side"]]]
+            side[update["price_level"]] = update["new_quantity"]
+    return {name: {price: size for price, size in side.items() if float(size) > 0} for name, side in books.items()}
+
+
+def levels_of(shown: Any) -> dict[str, dict[str, str]]:
+    return {name: {level["price"]: level["size"] for level in shown[name]} for name in ("bids", "asks")}
 
 
 def test_trades_and_tickers_follow_the_market(running: RunningCoinbase) -> None:
