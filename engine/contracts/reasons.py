@@ -43,6 +43,11 @@ STOP_REACHED: Final = 30
 STOP_MOVED: Final = 31
 POSITION_LEAVING: Final = 32
 VENUE_CASH: Final = 33  # the wallet of the venue cannot pay for it, whatever lies at the others
+CORRELATED: Final = 55  # what is open and moves together with it risks enough already
+PUMP: Final = 56  # the move looks like an organised pump
+FORECAST_AGAINST: Final = 57  # a model's forecast speaks against it
+MARKET_AGAINST: Final = 58  # too few pairs rise, or BTC falls or is wild
+RANKED_LOW: Final = 59  # other pairs are stronger, more liquid or tighter
 NOT_SELECTED: Final = 65  # the selector gives this strategy no share of the risk budget now
 
 # --- exits ------------------------------------------------------------------------------------
@@ -66,6 +71,7 @@ OUTGROWN_EXIT: Final = 116
 ENTRY_REPRICED: Final = 117
 ENTRY_ABANDONED: Final = 118
 MANUAL_EXIT: Final = 119  # closed at the venue by no order of ours
+PARTIAL_EXIT: Final = 135  # a part leaves, the rest stays
 
 # --- venue rejections -------------------------------------------------------------------------
 PRICE_FILTER: Final = 200

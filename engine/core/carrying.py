@@ -18,6 +18,7 @@ from engine.core.strategies.table import STRATEGIES
 
 Array = np.ndarray[Any, Any]
 LOST_IDS: Final = 1_024
+_OF_STRATEGIES: Final = ("params", "param_bounds", "param_start", "enabled")
 _BY_INSTRUMENT: Final = ("books", "bars", "ring", "positions", "told", "plans", "forecasts", "gauges", "decisions")
 
 
@@ -29,14 +30,32 @@ def parts_of(core: state.Core) -> dict[str, Array]:
 def put_back(core: state.Core, parts: Mapping[str, Any]) -> None:
     """Put a saved state into a core of the same instruments and settings, field by field: a field this build added
     begins at zero. Raises Fatal naming what does not fit."""
+    _put_back_params(core, parts)
     for name in state.names():
         mine = getattr(core.state, name)
         saved = parts.get(name)
-        if saved is None:
+        if saved is None or name in _OF_STRATEGIES:
             continue  # a strategy this build added
         if not isinstance(saved, np.ndarray) or saved.shape != mine.shape:
             raise _other(name, f"shape {getattr(saved, 'shape', None)} instead of {mine.shape}")
         _copy(name, saved, mine)
+
+
+def _put_back_params(core: state.Core, parts: Mapping[str, Any]) -> None:
+    """Parameters and which strategies run, strategy by strategy. Strategies and parameters are only ever appended: what
+    this build added stays as the settings have it. Bounds are this build's. Raises Fatal where it has fewer."""
+    saved = [parts.get(name) for name in ("params", "param_start", "enabled")]
+    params, start, enabled = saved
+    if not all(isinstance(one, np.ndarray) for one in saved):
+        return
+    mine = core.state
+    for number in range(1, len(enabled)):
+        first, end = int(start[number]), int(start[number + 1])
+        here = int(mine.param_start[number]) if number < len(mine.enabled) else 0
+        if number >= len(mine.enabled) or end - first > int(mine.param_start[number + 1]) - here:
+            raise _other("params", f"parameters of strategy {number} that this build does not know")
+        mine.params[here : here + end - first] = params[first:end]
+        mine.enabled[number] = enabled[number]
 
 
 def carry_over(old: state.Core, new: state.Core, now_ns: int, ended_in_order: bool = True) -> None:

@@ -92,7 +92,7 @@ def order_event(s: Any, event: Any, out: Any) -> None:
         move(s, out, event.client_id, life.RAN_OUT)
         if order.role == ROLE_STOP and (order.filled_lots > 0 or event.reason == reasons.NO_LIQUIDITY):
             _stopped_out(s, order)  # triggered, but nobody took the rest
-        elif order.role == ROLE_EXIT and order.order_type == LIMIT_ORDER:
+        elif order.role == ROLE_EXIT and order.order_type == LIMIT_ORDER and order.reason != reasons.PARTIAL_EXIT:
             _not_at_that_price(s, order)
     elif kind == ORDER_UNKNOWN:
         move(s, out, event.client_id, life.IN_DOUBT)
@@ -202,7 +202,7 @@ def _count_fill(s: Any, order: Any, event: Any, out: Any) -> int:
 
 @kernel
 def _plan(s: Any, i: int, order: Any, event: Any) -> None:
-    """Add to the trade what the fill says about the plan: risk taken on, slippage, the worst stop fill."""
+    """Add to the trade what the fill says about the plan: risk taken on, slippage, the worst stop fill, a part gone."""
     p = s.positions[i]
     slipped = (event.price_ticks - order.decision_ticks) * order.side
     cost = value_down(s.instruments[i], abs(slipped), event.qty_lots)
@@ -213,6 +213,9 @@ def _plan(s: Any, i: int, order: Any, event: Any) -> None:
         worse = (event.price_ticks - p.worst_stop_fill_ticks) * order.side > 0
         if p.worst_stop_fill_ticks == 0 or worse:
             p.worst_stop_fill_ticks = event.price_ticks
+    elif order.role == ROLE_EXIT and order.reason == reasons.PARTIAL_EXIT:
+        p.part_lots = max(p.part_lots - event.qty_lots, 0)
+        p.parted_lots += event.qty_lots
 
 
 @kernel

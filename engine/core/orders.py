@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.reasons import ENTRY_SIGNAL, NO_SUCH_TRANSITION, PROTOCOL_VIOLATION, TAKE_PROFIT
+from engine.contracts.reasons import ENTRY_SIGNAL, NO_SUCH_TRANSITION, PARTIAL_EXIT, PROTOCOL_VIOLATION, TAKE_PROFIT
 from engine.contracts.records import (
     CANCEL,
     NO_INSTRUMENT,
@@ -27,6 +27,9 @@ from engine.core.wallet import count_margins, move_money
 POOL: Final = 256
 CANCEL_PAUSE_NS: Final = 1_000_000_000
 """A cancel that was refused is not repeated sooner."""
+
+PART_PAUSE_NS: Final = 5_000_000_000
+"""A part that could not leave is not tried again sooner; each further try waits twice as long, six times at most."""
 
 ACTIVE: Final = 0
 REDUCING: Final = 1
@@ -202,7 +205,7 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
         p.stop_id = order.client_id
     elif order.role == ROLE_EXIT:
         p.exit_id = order.client_id
-        if order.reason == TAKE_PROFIT:
+        if order.reason == TAKE_PROFIT or order.reason == PARTIAL_EXIT:
             order.decision_ticks = order.price_ticks  # a target was decided on long before the touch came there
     if order.replaces != 0:
         move(s, out, order.replaces, life.CANCEL_SENT)
@@ -267,7 +270,17 @@ def _finish(s: Any, order: Any) -> None:
         p.stop_id = 0
     elif order.role == ROLE_EXIT and p.exit_id == order.client_id:
         p.exit_id = 0
+        if order.reason == PARTIAL_EXIT:
+            end_part(s, p)
     timers.disarm(s, timers.FIRST_ORDER_TIMER + order.client_id % POOL)
+
+
+@kernel
+def end_part(s: Any, p: Any) -> None:
+    """Nothing of a part is on its way any more: the stop is for all of the position again."""
+    p.part_lots = 0
+    p.part_after_ns = s.head[0].now_ns + (PART_PAUSE_NS << min(p.part_tries, 6))
+    p.part_tries += 1
 
 
 @kernel

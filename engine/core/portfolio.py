@@ -68,6 +68,11 @@ POSITION: Final = np.dtype(
                 "doubts",  # orders whose outcome is unknown
                 "foreign_lots",  # at the venue, signed, and not ours: no entries until it is gone or adopted
                 "adopt_stop_ticks",  # the stop of a position that is being adopted
+                "part_lots",  # to leave now while the rest stays, 0: none
+                "part_ticks",  # at this price or better
+                "parted_lots",  # left in parts so far
+                "part_tries",
+                "part_after_ns",  # not tried again before
             )
         ],
     )

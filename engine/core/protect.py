@@ -11,6 +11,7 @@ Rules
   the touch, then at once a market order, and sent again every 4 s at the latest. One in doubt is sent again only where
   it cannot sell twice (reduce-only perpetuals); spot waits for the venue's word and then acts at once.
 * A stop without an answer is waited for as long as the deadline; then the exit goes out beside it.
+* A part may leave while the stop stands for the rest: `engine.core.parting`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from engine.core import life, selector
 from engine.core.compile import kernel
 from engine.core.limits import SCALE
 from engine.core.money import fee_up, value_down
-from engine.core.orders import ACTIVE, CANCEL_PAUSE_NS, cancel, find, is_working, place
+from engine.core.orders import ACTIVE, CANCEL_PAUSE_NS, cancel, end_part, find, is_working, place
+from engine.core.parting import stop_lots
 from engine.core.patience import abandon
 from engine.core.portfolio import free_e8, refresh_at_stop
 from engine.core.risk import funding_buffer_e8, reserve_e8, wallet_buffer_e8
@@ -124,8 +126,12 @@ def _protect(s: Any, out: Any, i: int) -> None:
         p.exit_reason = reasons.NAKED_POSITION
     if p.exit_reason == 0:
         _keep_stop(s, out, i)
+    if p.exit_reason == 0 and p.part_lots != 0:
+        _send_part(s, out, i)
     if p.exit_reason != 0:
         p.naked_ns = 0
+        if p.exit_id == 0:
+            p.part_lots = 0
         _leave(s, out, i)
 
 
@@ -163,7 +169,7 @@ def _is_overdue(s: Any, i: int) -> bool:
     stop = _replaceable(s, p.stop_id)
     if stop > 0:
         order = s.orders[find(s, stop)]
-        if order.qty_lots - order.filled_lots >= p.naked_lots:
+        if order.qty_lots - order.filled_lots >= min(p.naked_lots, abs(p.qty_lots)):
             p.naked_ns = 0
             return False
     return s.head[0].now_ns - p.naked_ns >= STOP_DEADLINE_NS
@@ -291,9 +297,29 @@ def _start_clock(p: Any, now_ns: int) -> None:
 
 
 @kernel
+def _send_part(s: Any, out: Any, i: int) -> None:
+    """Offer the part, once the stop stands for the rest of it."""
+    p = s.positions[i]
+    if p.exit_id != 0 or _replaceable(s, p.stop_id) <= 0:
+        return
+    if (p.mark_ticks - p.part_ticks) * p.side < 0:  # the price left it meanwhile
+        end_part(s, p)
+        _keep_stop(s, out, i)
+        return
+    side = -1 if p.qty_lots > 0 else 1
+    place(
+        s, out, i, ROLE_EXIT, side, LIMIT_ORDER, IOC, REDUCE_ONLY, p.part_ticks, p.part_lots, 0, 0,
+        reasons.PARTIAL_EXIT, p.strategy, p.leverage,
+    )  # fmt: skip
+
+
+@kernel
 def _keep_stop(s: Any, out: Any, i: int) -> None:
     p = s.positions[i]
-    lots = abs(p.qty_lots)
+    lots = stop_lots(s, i)
+    if lots <= 0:  # the stop took the rest; what is left is on its way
+        _start_clock(p, s.head[0].now_ns)
+        return
     replaces = _replaceable(s, p.stop_id)
     if replaces < 0:
         _start_clock(p, s.head[0].now_ns)
@@ -301,7 +327,8 @@ def _keep_stop(s: Any, out: Any, i: int) -> None:
     if replaces != 0:
         order = s.orders[find(s, replaces)]
         if order.qty_lots - order.filled_lots == lots and order.trigger_ticks == p.stop_ticks:
-            p.naked_ns = 0
+            if lots == abs(p.qty_lots):
+                p.naked_ns = 0
             return
     elif p.stop_tries >= MAX_STOP_TRIES or too_small(s, i, p.stop_ticks):
         if s.plans[i].client_id != 0 and (p.mark_ticks - p.stop_ticks) * p.side > 0:

@@ -99,6 +99,7 @@ INSTRUMENT: Final = np.dtype(
                 "is_btc",  # bitcoin against cash: the market's leader may be one of these
                 "tie_break",  # stable rank by name: order of symbols in a file never matters
                 "wallet",  # of its venue
+                "is_btc",  # bitcoin against cash: the market's leader may be one of these
             )
         ],
     )
@@ -107,6 +108,7 @@ INSTRUMENT: Final = np.dtype(
 FORECAST_ROW: Final = np.dtype(
     (np.record, [(name, "<i8") for name in ("value_e9", "confidence_e9", "expires_ns", "digest", "told_ns")])
 )
+"""The latest forecast of an instrument; `told_ns` is when the core heard it, 0: never."""
 
 CASH_ASSETS: Final = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "BUSD", "USDP")
 """Assets counted as one dollar. A depeg is a risk of its own that the arbitrage strategy guards."""

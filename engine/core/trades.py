@@ -35,6 +35,7 @@ def begin(s: Any, i: int, strategy: int, stop_ticks: int, risk_e8: int) -> None:
     p.exit_reason = p.exit_tries = p.exit_after_ns = p.stop_tries = 0
     p.naked_ns = p.naked_lots = 0
     p.worst_stop_fill_ticks = 0
+    p.part_lots = p.part_ticks = p.parted_lots = p.part_tries = p.part_after_ns = 0
 
 
 @kernel
@@ -48,6 +49,8 @@ def close(s: Any, out: Any, i: int, order_role: int, bits: int) -> None:
         reason = reasons.MANUAL_EXIT
     elif order_role == ROLE_STOP:
         reason = reasons.STOP_LOSS if p.stop_ticks == p.first_stop_ticks else reasons.TRAILING_STOP
+    elif reason == 0 and p.parted_lots > 0:  # the stop took the rest while a part was on its way
+        reason = reasons.PARTIAL_EXIT
     net = p.gross_e8 - p.fees_e8 + p.funding_e8
     outcomes.settle(s, out, i, p.strategy, p.side, p.trade_no, p.opened_ns, net, p.risk_e8)
     note = emit(s, out, CLOSED, i)

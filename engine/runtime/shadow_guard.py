@@ -5,7 +5,8 @@ Rules
 * A position needs a stop the venue confirmed, on the other side, with at least the position left to fill. A stop on
   its way counts for what was open when its clock started, as in `engine.core.protect`; `GRACE_NS` is added to the
   core's deadline, and again the deadline where the newest stop has had no answer yet.
-* An exit under way is as good: one at work, or one that ended unfilled and is to be sent again (64 s at most).
+* An exit under way is as good: one at work, or one that ended unfilled and is to be sent again (64 s at most). The exit
+  of a part is as good for that part, and only while it works.
 * What the venue would not take an order for (dust, the first crumbs of a patient entry) needs none; perpetuals'
   reduce-only orders have no minimum.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from engine.contracts import records as r
-from engine.contracts.reasons import TAKE_PROFIT
+from engine.contracts.reasons import PARTIAL_EXIT, TAKE_PROFIT
 from engine.core import life
 from engine.runtime.shadow_books import Books
 from engine.runtime.shadow_rows import Order
@@ -52,7 +53,7 @@ class Guard:
         if lots == 0 or self._is_leaving(i, now_ns) or self._is_dust(i, mark_ticks):
             self._since[i] = 0
             return ""
-        covered = max((one.left for one in self._stops(i) if one.stands), default=0)
+        covered = max((one.left for one in self._stops(i) if one.stands), default=0) + self._parting(i)
         began, late = self._since[i], self._is_late(i, now_ns)
         if covered >= lots:
             self._since[i] = 0
@@ -74,11 +75,18 @@ class Guard:
         side = self._books.held[i].lots
         return [one for one in self._books.working(i, r.ROLE_STOP) if one.side * side < 0]
 
+    def _parting(self, i: int) -> int:
+        """Lots that are offered while the rest stays."""
+        side = self._books.held[i].lots
+        exits = self._books.working(i, r.ROLE_EXIT)
+        return sum(one.left for one in exits if one.reason == PARTIAL_EXIT and one.side * side < 0)
+
     def _is_leaving(self, i: int, now_ns: int) -> bool:
         held = self._books.held[i]
         exits = [
             one for one in self._books.orders.values()
             if one.instrument == i and one.role == r.ROLE_EXIT and one.side * held.lots < 0
+            and one.reason != PARTIAL_EXIT
         ]  # fmt: skip
         if not exits:
             return False

@@ -33,6 +33,7 @@ EAGER: dict[str, dict[str, float]] = {
         "universe": 500, "max_spread_bps": 200, "min_breadth": 0, "min_turnover_usd": 0, "fast": 2, "slow": 3,
         "agree": 1, "breakout_bars": 2, "surge": 0, "surge_span": 2, "atr_span": 2, "stop_atr": 0.5,
         "min_stop_pct": 0.05, "max_stop_pct": 50, "cooldown_bars": 0, "risk_share": 1, "entry_cap_bps": 50,
+        "min_place": 0, "min_btc_trend": -50, "max_btc_range_pct": 100, "pump_volume": 0, "max_correlated_risk": 10,
     },
     "crossover": {"fast": 2, "slow": 5, "stop_pct": 2, "notional_usd": 300, "entry_cap_bps": 50},
 }  # fmt: skip

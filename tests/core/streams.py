@@ -52,7 +52,8 @@ EAGER: Final[dict[str, dict[str, float]]] = {
         "universe": 100, "max_spread_bps": 200, "min_breadth": 0, "min_turnover_usd": 0, "fast": 2, "slow": 3,
         "agree": 1, "breakout_bars": 2, "surge": 0, "surge_span": 2, "atr_span": 2, "stop_atr": 1.0,
         "min_stop_pct": 0.3, "max_stop_pct": 20, "trail_start_r": 0.2, "trail_atr": 0.5, "target_r": 3,
-        "max_hours": 5, "cooldown_bars": 0, "risk_share": 1.0, "entry_cap_bps": 30,
+        "max_hours": 5, "cooldown_bars": 0, "risk_share": 1.0, "entry_cap_bps": 30, "min_place": 0,
+        "min_btc_trend": -50, "max_btc_range_pct": 100, "pump_volume": 0, "max_correlated_risk": 10,
     },
     "crossover": {"fast": 2, "slow": 4, "stop_pct": 1.0, "notional_usd": 60.0, "entry_cap_bps": 30},
 }  # fmt: skip

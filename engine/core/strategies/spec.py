@@ -17,7 +17,7 @@ EXECUTION: Final = (
     Param("post_only", 0, 0, 1, "", "1: a resting entry never takes; one that would counts as priced anew", True),
     Param("reprices", 0, 0, 100, "times", "how often a resting entry is priced anew before the rest is taken", True),
 )
-"""How entries are executed: the last parameters of every strategy."""
+"""How entries are executed: parameters of every strategy."""
 
 
 class Strategy(NamedTuple):
