@@ -44,10 +44,9 @@ def put_back(core: state.Core, parts: Mapping[str, Any]) -> None:
 def _put_back_params(core: state.Core, parts: Mapping[str, Any]) -> None:
     """Parameters and which strategies run, strategy by strategy. Strategies and parameters are only ever appended: what
     this build added stays as the settings have it. Bounds are this build's. Raises Fatal where it has fewer."""
-    saved = [parts.get(name) for name in ("params", "param_start", "enabled")]
-    params, start, enabled = saved
-    if not all(isinstance(one, np.ndarray) for one in saved):
+    if "params" not in parts:
         return
+    params, start, enabled = (np.asarray(parts[name]) for name in ("params", "param_start", "enabled"))
     mine = core.state
     for number in range(1, len(enabled)):
         first, end = int(start[number]), int(start[number + 1])

@@ -14,6 +14,7 @@ from engine.contracts.errors import Fatal, Refused
 from engine.contracts.records import NO_INSTRUMENT, OPERATOR
 from engine.core import carrying, state
 from engine.core.carrying import carry_over, parts_of, put_back
+from engine.core.strategies.table import STRATEGIES
 
 WIDE = {"max_data_age_s": 60, "order_notional_usd": 900, "instrument_exposure_usd": 900}
 AAA, BBB, CCC = (instrument(name) for name in ("AAA", "BBB", "CCC"))
@@ -206,3 +207,32 @@ def test_one_wallet_becomes_that_of_its_venue() -> None:
     new = fresh(AAA, perp("PPP"))
     carry_over(old.core, new.core, old.now_ns)
     assert new.state.wallets["cash_e8"].tolist() == [1_000 * 10**8] == old.state.wallets["cash_e8"].tolist()
+
+
+def test_parameters_this_build_added_stay_as_the_settings_have_them() -> None:
+    made = busy()
+    row = STRATEGIES[0]
+    parts, first = parts_of(made.core), int(made.state.param_start[row.number])
+    last = int(made.state.param_start[row.number + 1]) - 1
+    parts["params"][first] = 99.0  # changed by a person while it ran
+    parts["params"] = np.delete(parts["params"], last)
+    parts["param_bounds"] = np.delete(parts["param_bounds"], last, 0)
+    parts["param_start"][row.number + 1 :] -= 1
+    parts["enabled"], parts["param_start"] = parts["enabled"][:-1], parts["param_start"][:-1]  # a strategy less, too
+    parts["params"] = parts["params"][: int(parts["param_start"][-1])]
+    other = fresh(AAA, BBB)
+    put_back(other.core, parts)
+    expected = made.state.params.copy()
+    expected[first] = 99.0
+    assert other.state.params.tolist() == expected.tolist()
+    for name in ("param_bounds", "param_start", "enabled"):
+        assert getattr(other.state, name).tolist() == getattr(made.state, name).tolist(), name
+    assert other.state.positions[1].qty_lots == 50
+
+
+def test_parameters_this_build_lost_are_refused() -> None:
+    parts = parts_of(busy().core)
+    parts["params"] = np.append(parts["params"], 1.0)
+    parts["param_start"][-1] += 1
+    with pytest.raises(Fatal, match="parameters of strategy .* that this build does not know"):
+        put_back(fresh(AAA, BBB).core, parts)

@@ -49,6 +49,7 @@ from engine.core.strategies.spec import EXECUTION, Param, Strategy
 
 NUMBER: Final = 1
 BASE, MIDDLE = 0, 1
+CRUMB: Final = 0.1  # with less than this part of the correlated risk left there is no entry
 
 PARAMS: Final = (
     Param("universe", 15, 1, 500, "pairs", "how many pairs, by hourly quote volume, may be entered", True),
@@ -205,7 +206,7 @@ def consider(s: Any, out: Any, i: int) -> None:
     limit = trade_limit_e8(s)
     cap = int(p.max_correlated_risk * limit)
     together = correlated_risk_e8(s, i, BUY)
-    if together >= cap:
+    if cap - together < CRUMB * cap:
         refuse(s, out, i, NUMBER, BUY, (reasons.CORRELATED, together, cap), 0)
         return
     share = min(p.risk_share * confidence(s, i) * forecast_factor(s, i), (cap - together) / limit)
