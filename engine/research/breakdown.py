@@ -33,6 +33,7 @@ EXIT_WORDS: Final[dict[str, str]] = {
     "NAKED_POSITION": "force_exit: no stop",
     "END_OF_DATA": "force_exit: end of data",
     "FORCE_EXIT": "force_exit",
+    "PARTIAL_EXIT": "partial_exit",
 }
 
 

@@ -206,7 +206,7 @@ def test_nothing_is_parted_while_something_else_is_under_way() -> None:
         assert not ask(made), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     lots=st.integers(1, 3000), price=st.integers(50, 500_000), fee=st.sampled_from(["0", "0.0002", "0.001", "0.02"]),
     slippage=st.sampled_from([0.0, 15.0, 300.0]),
@@ -232,7 +232,7 @@ def staged(strategies: dict[str, dict[str, float]]) -> dict[str, dict[str, float
     return {"momentum": strategies["momentum"] | STAGED}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32))
 def test_storms_leave_books_stops_and_losses_right(seed: int) -> None:
     stream, told, terms = storm_terms(seed)

@@ -110,7 +110,7 @@ def named(pairs: list[Pair]) -> list[Pair]:
     return pairs
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(PAIRS, st.randoms(use_true_random=False))
 def test_a_place_is_the_share_of_pairs_that_are_worse_in_whatever_order(pairs: list[Pair], random: Any) -> None:
     named(pairs)
@@ -239,7 +239,7 @@ def test_a_window_wider_than_half_the_ring_leaves_a_base() -> None:
 # --- correlation --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 150), st.floats(-1.5, 1.5))
 def test_the_correlation_is_numpys_over_common_bars(seed: int, count: int, weight: float) -> None:
     rng = np.random.default_rng(seed)

@@ -117,6 +117,11 @@ REFUSAL_WORDS: Final[dict[str, str]] = {
     "QUANTITY_BELOW_MINIMUM": "below the venue's smallest quantity",
     "POSITION_OPEN": "a position is already open there",
     "EXIT_NOT_POSSIBLE": "its exit could not be placed later",
+    "CORRELATED": "what is open and moves together with it risks enough",
+    "PUMP": "the move looked like an organised pump",
+    "FORECAST_AGAINST": "a forecast spoke against it",
+    "MARKET_AGAINST": "the market as a whole did not rise, or BTC fell or was wild",
+    "RANKED_LOW": "other pairs were stronger, more liquid or tighter",
     "NOT_SELECTED": "the selector held this strategy back",
 }
 
