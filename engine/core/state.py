@@ -99,7 +99,6 @@ INSTRUMENT: Final = np.dtype(
                 "is_btc",  # bitcoin against cash: the market's leader may be one of these
                 "tie_break",  # stable rank by name: order of symbols in a file never matters
                 "wallet",  # of its venue
-                "is_btc",  # bitcoin against cash: the market's leader may be one of these
             )
         ],
     )
