@@ -33,6 +33,7 @@ TIMEFRAMES_S: Final = (1, 3, 9)  # of market time: 20 s, 1 min, 3 min
 # Quick enough that something happens while one watches; no claim about any market.
 MOMENTUM: Final[dict[str, float]] = {
     "fast": 4, "slow": 12, "breakout_bars": 6, "surge": 1.2, "min_turnover_usd": 0, "min_breadth": 0.25,
+    "min_place": 0.2, "min_btc_trend": -5.0, "max_btc_range_pct": 10.0, "first_exit_share": 0.4,
     "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
 }  # fmt: skip
 CONFIG: Final = "keel.toml"
