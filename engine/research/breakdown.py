@@ -102,6 +102,12 @@ def by_strategy(trades: Sequence[TradeRow]) -> list[Slice]:
     return sorted(_grouped(trades, lambda t: t.strategy), key=lambda s: (-s.net_usd, s.key))
 
 
+def by_regime(trades: Sequence[TradeRow]) -> list[Slice]:
+    """By strategy and the market's regime the entry was decided in, most trades first."""
+    slices = _grouped(trades, lambda t: f"{t.strategy}, {t.regime}")
+    return sorted(slices, key=lambda s: (-s.trades, s.key))
+
+
 def by_exit_reason(trades: Sequence[TradeRow]) -> list[Slice]:
     """Most trades first, in the words of `EXIT_WORDS`."""
     return sorted(_grouped(trades, lambda t: exit_word(t.exit_reason)), key=lambda s: (-s.trades, s.key))

@@ -18,7 +18,7 @@ from sample_run import empty, sample
 
 from engine.contracts import reasons
 from engine.contracts.errors import Fatal
-from engine.contracts.ledger import OrderRow
+from engine.contracts.ledger import OrderRow, RegimeRow, SelectionRow
 from engine.research.breakdown import EXIT_WORDS
 from engine.research.metrics import Metrics, measure
 from engine.research.report import figures, wording
@@ -271,6 +271,26 @@ def opened(browser: Any, path: Path, complaints: list[str], **options: Any) -> A
     tab.on("request", lambda request: None if request.url == path.as_uri() else complaints.append(request.url))
     tab.goto(path.as_uri())
     return tab
+
+
+def test_the_market_and_the_selectors_shares_are_drawn(tmp_path: Path) -> None:
+    ledger, manifest, closes = sample()
+    trades = [msgspec.structs.replace(one, regime="calm_up", forecast=0.25, hour=7) for one in ledger.trades]
+    share = SelectionRow(
+        seq=1, ts_ns=1, strategy="momentum", regime="calm_up", reason="SHARE_DEMOTED_GAP", before=0.7, share=0.0,
+        mean_r=-0.12, radius_r=0.2, trades=31.0,
+    )  # fmt: skip
+    turned = RegimeRow(
+        seq=1, ts_ns=1, symbol="BTCUSDT", before="chop", after="calm_up", trend=0.7, volatility=0.9, breadth=0.8,
+        spread=1.0, liquidity=1.1, funding=0.0001, cycles=0,
+    )  # fmt: skip
+    ledger = msgspec.structs.replace(ledger, trades=trades, selections=[share], regimes=[turned])
+    text = write_report(tmp_path, ledger, manifest, closes).html.read_text()
+    assert "momentum, calm_up" in text and "held back: a trade lost more than its plan" in text
+    assert payload(text)["trades"][0][16:] == ["calm_up", 0.25, 7]
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_report(console, measure(ledger, manifest, closes), ledger)
+    assert "moved 1 times" in (said := console.export_text()) and "-0.12" in said
 
 
 def test_reader_sorts_filters_and_looks_at_prices(browser: Any, written: ReportPaths, complaints: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from engine.contracts.ledger import Ledger
 from engine.contracts.runs import Manifest
 from engine.research import equity
-from engine.research.breakdown import labels
+from engine.research.breakdown import by_regime, labels
 from engine.research.metrics import Metrics
 from engine.research.report import figures, sections, wording
 from engine.research.report.sections import esc
@@ -92,9 +92,10 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
 
 
 def _market(ledger: Ledger) -> str:
-    """Regimes, and the selector's shares where there were several strategies."""
+    """Results by regime, its changes, and the selector's shares where there were several strategies."""
     shares = f"<h3>Shares of the risk budget</h3>{sections.selections(ledger)}" if ledger.selections else ""
-    return _folded("Regimes", sections.regimes(ledger)) + shares
+    results = sections.slices(by_regime(ledger.trades), "Strategy, market")
+    return results + _folded("Regimes", sections.regimes(ledger)) + shares
 
 
 def _folded(head: str, content: str) -> str:
