@@ -35,6 +35,11 @@ class Stage(Running):
 
     live: LiveRedis
 
+    def ask_ticks(self, site: str) -> int:
+        """The best offer of a venue's first symbol, as its market stands."""
+        stage: Any = self.sandbox.sites[site].stage
+        return int(getattr(stage, "exchange", stage).tapes[0].ask_ticks)
+
 
 def start_sandbox(live: LiveRedis, accounts: int = 3) -> Stage:
     """Four synthetic symbols on three venues, ten minutes of history, played by hand."""

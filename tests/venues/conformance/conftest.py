@@ -36,6 +36,7 @@ def bench(subject: Subject, sandbox: Stage) -> Iterator[Bench]:
     made = subject.bench(sandbox)
     made.start()
     made.play = lambda events=20: sandbox.advance(events)
+    made.stands_at = lambda: sandbox.ask_ticks(subject.site)
     made.play_until_quoted()
     yield made
     made.stop()

@@ -170,7 +170,7 @@ def test_more_than_there_is_fills_in_part_and_the_rest_expires(bench: Bench) -> 
     """The market goes on meanwhile: where two of its levels came within the limit, all was filled and it is tried
     again."""
     for _ in range(5):
-        bench.play_until_quoted()  # what others offered is there again
+        bench.play_until_all_is_heard()  # what others offered is there again
         quote = bench.quotes()[-1]
         lots = int(quote["ask_lots"]) + bench.lots(50)
         if bench.lots(9_000) < lots:

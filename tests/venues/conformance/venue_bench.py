@@ -63,6 +63,7 @@ class Bench:
         self._next_id = first_id
         self._tasks: list[asyncio.Task[None]] = []
         self.play: Callable[..., None] = lambda events=20: None
+        self.stands_at: Callable[[], int] = lambda: self.ask
         self.venue: Venue = self.do(self._opened(open_venue))
         self.instruments: list[Instrument] = self.do(self.venue.market.load(symbols)) if symbols else []
 
@@ -123,6 +124,11 @@ class Bench:
             self.play(20)
             self.quiet(0.02)
         assert len(self.quotes()) > known, f"no quote came; notices: {self.heard.notices[-5:]}"
+
+    def play_until_all_is_heard(self) -> None:
+        """As `play_until_quoted`, and the last of what was played is heard too: the market stands where we know it."""
+        self.play_until_quoted()
+        self.heard.until(lambda: self.ask == self.stands_at())
 
     @property
     def bid(self) -> int:
