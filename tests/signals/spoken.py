@@ -40,6 +40,13 @@ class Leader(Drift):
         return Forecast(float(np.clip(moves.sum(), -1, 1)), 1.0, self.valid_s) if len(moves) else None
 
 
+class Gloom(Drift):
+    """Everything falls, it is certain."""
+
+    def on_bar(self, bar: Bar, history: History) -> Forecast | None:
+        return Forecast(-0.05, 1.0, self.valid_s)
+
+
 class Spy(Drift):
     """Hands everything it is shown to whoever looks."""
 
