@@ -18,6 +18,8 @@ LONGEST: Final = (
     "cli/test_doctor_venues.py",
     "cli/test_demo.py",
     "live/test_key_rotation.py",
+    "live/test_engine_refusals.py",
+    "cli/test_keys.py",
     "cli/test_config.py",
     "faults/test_a18_a20.py",
     "faults/test_a17_kill.py",
