@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +27,7 @@ from streams import (
 
 from engine.contracts import reasons
 from engine.contracts.records import CLOSED, FORECAST, PLACE, REFUSED, TRADE_SIZE
+from engine.core import state
 
 EVERYTHING = {
     "momentum": EAGER["momentum"] | {
@@ -93,6 +99,30 @@ def test_the_order_of_symbols_does_not_matter(whole: Any) -> None:
         assert [order[int(i)] for i in again.of(kind)["instrument"]] == rows["instrument"].tolist() and len(rows) > 5
         for field in ("reason", "price_ticks", "qty_lots", "trigger_ticks", "client_id"):
             assert again.of(kind)[field].tolist() == rows[field].tolist()
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, "tests/core"); sys.path.insert(0, ".")
+from test_momentum import fingerprint
+print(fingerprint())
+"""
+
+
+def fingerprint() -> str:
+    """Digest of the beginning: every journalled entry and the state it ends in."""
+    short = played(STREAM.events[:1400])
+    assert {reasons.ENTRY_SIGNAL, reasons.PARTIAL_EXIT} <= set(short.of(PLACE)["reason"].tolist())
+    assert len(short.of(REFUSED)) > 0
+    return hashlib.sha256(short.entries.tobytes()).hexdigest() + state.digest(short.session.core)
+
+
+def test_compiled_and_uncompiled_give_the_same_bytes() -> None:
+    slow = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=Path(__file__).resolve().parents[2],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert slow.stdout.strip() == fingerprint()
 
 
 def test_a_dead_market_is_never_traded_even_with_forecasts() -> None:
