@@ -20,6 +20,7 @@ from engine.cli import (
     emergency,
     engine,
     erase,
+    evidence,
     export,
     foreign,
     keys,
@@ -60,6 +61,7 @@ app.command("watchdog")(watchdog.watchdog)
 app.command("compile", hidden=True)(compiling.compile_all)
 app.command("backtest")(backtest.backtest)
 app.command("optimize")(optimize.optimize)
+app.command("evidence")(evidence.evidence)
 app.command("replay")(runs.replay)
 app.command("report")(runs.report)
 app.add_typer(data.app, name="data")

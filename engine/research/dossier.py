@@ -22,6 +22,8 @@ from engine.research.breakdown import iso
 from engine.research.folds import DAY_NS, Fold, Stretch
 from engine.research.robustness import Again, MonteCarlo
 from engine.research.search import Progress, Workers
+from engine.research.statistics import Floats
+from engine.research.stretch import E8, Outcome, net_e8
 from engine.research.walkforward import Joined, Plan, Walk, walk
 from engine.research.yardsticks import Yardsticks
 
@@ -145,6 +147,11 @@ def _figures(result: Any) -> dict[str, Any]:
         "inside": msgspec.to_builtins(result.inside),
         "outside": msgspec.to_builtins(result.outside),
     }
+
+
+def nets_usd(outcome: Outcome) -> Floats:
+    """Net result of every closed trade, USD."""
+    return np.asarray(net_e8(outcome.trades) / E8, dtype=np.float64)
 
 
 def fall_pct(joined: Joined) -> float:

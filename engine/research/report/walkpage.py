@@ -222,7 +222,7 @@ def _terms(dossier: Dossier) -> str:
     rows: list[tuple[str, object]] = [
         ("Grid", grid or "none"), ("Trials", dossier.walk.proof.trials), ("Capital", dollars(plan.terms.capital_usd)),
         ("Folds", f"{plan.cut.folds}, embargo {plan.cut.embargo_hours:g} h, warm-up {plan.cut.warm_days:g} days"),
-        ("Seed", plan.seed), ("Recommended by mean rank in training", words(dossier.walk.recommended)),
+        ("Seed", plan.seed), ("Most steady in training, by mean rank", words({k: v for k, v in dossier.walk.recommended.items() if k in plan.grid})),
         *((f"Data: {one.name}", f"{one.rows:,} rows, sha256 {one.sha256[:16]}") for one in dossier.sources),
     ]  # fmt: skip
     return table(["", ""], rows, [], "")

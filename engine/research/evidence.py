@@ -1,0 +1,138 @@
+"""`make evidence`: every study walked, every recorded stretch run with the shipped parameters, written as plain files.
+
+Recordings are not republished: what is written are results of the account, aggregates and figures, and buying and
+holding only as one line over several symbols. No time of writing is in the files: the same recordings, code and grid
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import pyarrow.csv as pc
+
+from engine.contracts.errors import BadInput, Fatal
+from engine.core.compile import source_digest
+from engine.core.limits import Limits
+from engine.core.strategies import table
+from engine.research import dossier as dossiers
+from engine.research import equity
+from engine.research.backtest import closes_of, default_timeframes
+from engine.research.dossier import Dossier
+from engine.research.folds import Stretch
+from engine.research.report import evidencepage
+from engine.research.search import Data, Figures, Job, Progress, Workers, figures
+from engine.research.stretch import Terms
+from engine.research.studies import STRETCHES, STUDIES, Recorded, Study, missing
+from engine.research.walkforward import Plan
+
+LEAST_SYMBOLS: Final = 5
+"""Buying and holding fewer than this would show the recorded prices themselves."""
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True):
+    """A strategy with the parameters it ships with on one recorded stretch, default limits, $1,000. `fall_limit_pct` is
+    the limit the fall is held against."""
+
+    stretch: str
+    strategy: str
+    days: float
+    symbols: int
+    figures: Figures
+    fall_limit_pct: float
+    worst_usd: float  # the largest single loss
+
+
+def make(folder: Path, out: Path, workers: int, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
+    """Run everything (or only the studies named), write `out`, return its first page.
+
+    Raises BadInput where no recording is there or a name is not that of a study.
+    """
+    unknown = sorted(set(only) - {one.name for one in STUDIES})
+    if unknown:
+        raise BadInput(f"--only {', '.join(unknown)}: studies are {', '.join(one.name for one in STUDIES)}")
+    left_out = [f"{one.title}: {why}" for one in STUDIES if (why := missing(one.files, one.strategy, folder))]
+    chosen = [one for one in STUDIES if not missing(one.files, one.strategy, folder) and (not only or one.name in only)]
+    if not chosen:
+        raise BadInput(f"no study can be run: {'; '.join(left_out)}; set KEEL_DATA_DIR to the folder of recordings")
+    found = [(one, walk_study(one, folder, workers, _named(progress, one.name))) for one in chosen]
+    shipped: list[Shipped] = []
+    for stretch in STRETCHES:
+        if why := missing(stretch.files, "", folder):
+            left_out.append(f"{stretch.title}: {why}")
+            continue
+        shipped += run_shipped(stretch, folder, workers, _named(progress, stretch.title))
+    return write(out, found, shipped, left_out, whole=not only)
+
+
+def walk_study(study: Study, folder: Path, workers: int, progress: Progress | None = None) -> Dossier:
+    """One study: walk, yardsticks, Monte Carlo, stress, capacity, under the default limits."""
+    plan = Plan(
+        strategy=study.strategy,
+        data=Data(paths=_paths(study.files, folder), symbols=study.symbols or None),
+        grid=study.grid,
+        terms=Terms(strategies={}, timeframes_s=()),
+        cut=study.cut,
+    )
+    with Workers(plan.data, workers) as pool:
+        return dossiers.compile_dossier(plan, pool, progress, robust=True)
+
+
+def run_shipped(stretch: Recorded, folder: Path, workers: int, progress: Progress | None = None) -> list[Shipped]:
+    """Every strategy alone, and all of them on one account, from the beginning of the recording to its end."""
+    data = Data(paths=_paths(stretch.files, folder), symbols=stretch.symbols or None)
+    names = [row.name for row in table.STRATEGIES]
+    sets = [[name] for name in names] + ([names] if len(names) > 1 else [])
+    with Workers(data, min(workers, len(sets))) as pool:
+        market = pool.market
+        times = default_timeframes(market.grade, closes_of(market))
+        span = Stretch(market.from_ns, market.to_ns)
+        jobs = [Job(span, Terms(strategies={name: {} for name in one}, timeframes_s=times)) for one in sets]
+        outcomes = pool.play(jobs, progress, "shipped parameters")
+    return [
+        Shipped(
+            stretch=stretch.title, strategy=" + ".join(one) if len(one) == 1 else "all at once",
+            days=(span.to_ns - span.from_ns) / equity.DAY_NS, symbols=len(market.instruments),
+            figures=figures(outcome), fall_limit_pct=Limits().drawdown_pct,
+            worst_usd=float(min(np.append(dossiers.nets_usd(outcome), 0.0))),
+        )
+        for one, outcome in zip(sets, outcomes, strict=True)
+    ]  # fmt: skip
+
+
+def write(
+    out: Path, found: Sequence[tuple[Study, Dossier]], shipped: Sequence[Shipped], left_out: Sequence[str], whole: bool
+) -> Path:
+    """The pages, pictures, figures and trials. `whole` false: only the pages of the studies given."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for study, dossier in found:
+            page = evidencepage.study_page(study, dossier)
+            (out / f"{study.name}.md").write_text(page, encoding="utf-8")
+            (out / f"{study.name}.svg").write_text(
+                evidencepage.picture(study, dossier, LEAST_SYMBOLS), encoding="utf-8"
+            )
+            document = {k: v for k, v in dossiers.document(dossier).items() if k not in ("held", "ruled")}
+            encoded = msgspec.json.format(msgspec.json.encode(document), indent=1)
+            (out / f"{study.name}.json").write_bytes(encoded + b"\n")
+            pc.write_csv(dossiers.trial_table(dossier.walk), out / f"{study.name}-trials.csv")
+        first = out / "README.md"
+        if whole:
+            first.write_text(evidencepage.first_page(found, shipped, left_out, source_digest()), encoding="utf-8")
+    except OSError as error:
+        raise Fatal(f"{out} cannot be written: {error.strerror}; free space or name another folder") from error
+    return first
+
+
+def _paths(files: Sequence[str], folder: Path) -> tuple[Path, ...]:
+    return tuple((folder / name).resolve() for name in files)
+
+
+def _named(progress: Progress | None, name: str) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda share, text: progress(share, f"{name}, {text}")
