@@ -47,7 +47,7 @@ STUDIES: Final[tuple[Study, ...]] = (
         "momentum", "Small-cap momentum, 39 spot pairs by five minutes, January to April 2025", "momentum",
         (FIVE_MINUTES,),
         {"surge": [1.5, 2.5, 4.0], "breakout_bars": [24, 48], "stop_atr": [2.0, 3.0], "trail_atr": [3.0, 5.0]},
-        mind="The pairs are those still alive in June 2025: who died is not in the file, which flatters every long rule.",
+        mind="The pairs are those still alive in June 2025: who died is not in the file, which flatters long rules.",
     ),
     Study(
         "crossover", "Crossover of two means (the plain rule), 39 spot pairs by five minutes", "crossover",

@@ -53,7 +53,7 @@ def study_page(study: Study, dossier: Dossier) -> str:
         f"{iso(done.span.from_ns)[:10]} to {iso(done.span.to_ns)[:10]}, {counted(dossier.symbols, 'symbol')}. Grid: "
         f"{grid}: {counted(done.proof.trials, 'trial')}. {cut.folds} folds, embargo {cut.embargo_hours:g} h, warm-up "
         f"{cut.warm_days:g} days, seed {done.plan.seed}. Every trial stands in "
-        f"[{study.name}-trials.csv]({study.name}-trials.csv), every figure in [{study.name}.json]({study.name}.json).\n",
+        f"[a table]({study.name}-trials.csv), every figure in [a document]({study.name}.json).\n",
         "## The same days\n\n" + table(["", "Result", "95 %"], _yardsticks(dossier)),
         "## Folds\n\n" + table(
             ["Test from", "Sharpe in", "Sharpe out", "Net out", "Trades", "Left out", "Chosen"],

@@ -219,10 +219,11 @@ def _again(found: list[Again] | None) -> str:
 def _terms(dossier: Dossier) -> str:
     plan = dossier.walk.plan
     grid = "; ".join(f"{name}: {', '.join(f'{v:g}' for v in values)}" for name, values in plan.grid.items())
+    steady = words({name: value for name, value in dossier.walk.recommended.items() if name in plan.grid})
     rows: list[tuple[str, object]] = [
         ("Grid", grid or "none"), ("Trials", dossier.walk.proof.trials), ("Capital", dollars(plan.terms.capital_usd)),
         ("Folds", f"{plan.cut.folds}, embargo {plan.cut.embargo_hours:g} h, warm-up {plan.cut.warm_days:g} days"),
-        ("Seed", plan.seed), ("Most steady in training, by mean rank", words({k: v for k, v in dossier.walk.recommended.items() if k in plan.grid})),
+        ("Seed", plan.seed), ("Most steady in training, by mean rank", steady),
         *((f"Data: {one.name}", f"{one.rows:,} rows, sha256 {one.sha256[:16]}") for one in dossier.sources),
     ]  # fmt: skip
     return table(["", ""], rows, [], "")
