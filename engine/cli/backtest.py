@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,30 +49,18 @@ def backtest(
     from engine.research import backtest as research
 
     in_force = settings.load({"account": {"capital_usd": capital}} if capital is not None else None)
+    files = [*data, *(more or [])]
+    chosen: dict[str, Any] = {"params": assignments(set_ or []), "symbols": listed(symbols)}
+    chosen |= {"from_ns": moment("--from", from_), "to_ns": moment("--to", to)}
     if walk_forward:
-        from engine.research.folds import Cut
-        from engine.research.search import parse_grid
-
-        plan = bootstrap.walk_plan(
-            in_force, strategy, [*data, *(more or [])], grid=parse_grid(grid or []), params=assignments(set_ or []),
-            symbols=listed(symbols), from_ns=moment("--from", from_), to_ns=moment("--to", to), tried_before=trials - 1,
-            cut=Cut(folds=folds, train_days=train_days, test_days=test_days, embargo_hours=embargo_hours,
-                    warm_days=warm_days, anchored=anchored),
-        )  # fmt: skip
+        cut = walking.cut(folds, train_days, test_days, embargo_hours, warm_days, anchored)
+        values = walking.parsed(grid)
+        plan = bootstrap.walk_plan(in_force, strategy, files, grid=values, tried_before=trials - 1, cut=cut, **chosen)
         walking.run_walk(plan, in_force.home, workers, robust, as_json)
         return
     if grid:
         raise BadInput("--grid searches: use it with --walk-forward, or trading-cli optimize")
-    request = bootstrap.backtest_request(
-        in_force,
-        strategy,
-        [*data, *(more or [])],
-        params=assignments(set_ or []),
-        symbols=listed(symbols),
-        from_ns=moment("--from", from_),
-        to_ns=moment("--to", to),
-        trials=trials,
-    )
+    request = bootstrap.backtest_request(in_force, strategy, files, trials=trials, **chosen)
     with progress_bar(quiet=as_json) as report:
         result = research.run(request, report)
     page = write_html(result) if html else None

@@ -11,6 +11,7 @@ from engine.cli.terminal import print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from engine.research.dossier import Dossier
+    from engine.research.folds import Cut
     from engine.research.walkforward import Plan
 
 GridOption = Annotated[
@@ -28,6 +29,30 @@ EmbargoOption = Annotated[float, typer.Option(min=0.0, metavar="HOURS", help="Le
 WarmOption = Annotated[float, typer.Option(min=0.0, metavar="DAYS", help="Before each stretch, for indicators only.")]
 AnchoredOption = Annotated[bool, typer.Option("--anchored", help="Every training stretch begins where the first does.")]
 RobustOption = Annotated[bool, typer.Option("--robust", help="Also Monte Carlo, stress grid and capacity.")]
+
+
+def cut(
+    folds: int,
+    train_days: float | None,
+    test_days: float | None,
+    embargo_hours: float,
+    warm_days: float,
+    anchored: bool,
+) -> Cut:
+    """The options of the folds as one."""
+    from engine.research import folds as cutting
+
+    return cutting.Cut(
+        folds=folds, train_days=train_days, test_days=test_days, embargo_hours=embargo_hours, warm_days=warm_days,
+        anchored=anchored,
+    )  # fmt: skip
+
+
+def parsed(grid: list[str] | None) -> dict[str, list[float]]:
+    """The values to search, by parameter. Raises BadInput naming the pair that is none."""
+    from engine.research.search import parse_grid
+
+    return parse_grid(grid or [])
 
 
 def run_walk(plan: Plan, home: Path, workers: int, robust: bool, as_json: bool) -> Dossier:
