@@ -30,7 +30,7 @@ def evidence(
     if folder is None:
         raise BadInput("data_dir is not set: set KEEL_DATA_DIR to the folder of recorded markets")
     with progress_bar(quiet=as_json) as report:
-        page = research.make(folder, out, workers, only or [], report)
+        page = research.make(folder, out, workers, research.Work().only(only or []), report)
     if as_json:
         print_json({"page": page})
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -47,26 +47,42 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
     worst_usd: float  # the largest single loss
 
 
-def make(folder: Path, out: Path, workers: int, only: Sequence[str] = (), progress: Progress | None = None) -> Path:
-    """Run everything (or only the studies named), write `out`, return its first page.
+class Work(NamedTuple):
+    """What is to be shown, and on which recorded stretches the shipped parameters are run."""
 
-    Raises BadInput where no recording is there or a name is not that of a study.
-    """
-    unknown = sorted(set(only) - {one.name for one in STUDIES})
-    if unknown:
-        raise BadInput(f"--only {', '.join(unknown)}: studies are {', '.join(one.name for one in STUDIES)}")
-    left_out = [f"{one.title}: {why}" for one in STUDIES if (why := missing(one.files, one.strategy, folder))]
-    chosen = [one for one in STUDIES if not missing(one.files, one.strategy, folder) and (not only or one.name in only)]
+    studies: tuple[Study, ...] = STUDIES
+    stretches: tuple[Recorded, ...] = STRETCHES
+
+    def only(self, names: Sequence[str]) -> Work:
+        """Only the studies named, without the stretches; all of it where none is. Raises BadInput for others."""
+        unknown = sorted(set(names) - {one.name for one in self.studies})
+        if unknown:
+            raise BadInput(f"--only {', '.join(unknown)}: studies are {', '.join(one.name for one in self.studies)}")
+        return Work(tuple(one for one in self.studies if one.name in names), ()) if names else self
+
+
+def make(folder: Path, out: Path, workers: int, work: Work, progress: Progress | None = None) -> Path:
+    """Do the work on the recordings in `folder`, write `out`, return its first page (the folder where there is none:
+    the first page tells of everything). Raises BadInput where no study can be run."""
+    left_out = [f"{one.title}: {why}" for one in work.studies if (why := missing(one.files, one.strategy, folder))]
+    chosen = [one for one in work.studies if not missing(one.files, one.strategy, folder)]
     if not chosen:
         raise BadInput(f"no study can be run: {'; '.join(left_out)}; set KEEL_DATA_DIR to the folder of recordings")
-    found = [(one, walk_study(one, folder, workers, _named(progress, one.name))) for one in chosen]
+    found: list[tuple[Study, Dossier]] = []
+    for one in chosen:
+        found.append((one, walk_study(one, folder, workers, _named(progress, one.name))))
+        write_study(out, *found[-1])
+    if not work.stretches:
+        return out
     shipped: list[Shipped] = []
-    for stretch in STRETCHES:
+    for stretch in work.stretches:
         if why := missing(stretch.files, "", folder):
             left_out.append(f"{stretch.title}: {why}")
-            continue
-        shipped += run_shipped(stretch, folder, workers, _named(progress, stretch.title))
-    return write(out, found, shipped, left_out, whole=not only)
+        else:
+            shipped += run_shipped(stretch, folder, workers, _named(progress, stretch.title))
+    first = out / "README.md"
+    first.write_text(evidencepage.first_page(found, shipped, left_out, source_digest()), encoding="utf-8")
+    return first
 
 
 def walk_study(study: Study, folder: Path, workers: int, progress: Progress | None = None) -> Dossier:
@@ -104,28 +120,19 @@ def run_shipped(stretch: Recorded, folder: Path, workers: int, progress: Progres
     ]  # fmt: skip
 
 
-def write(
-    out: Path, found: Sequence[tuple[Study, Dossier]], shipped: Sequence[Shipped], left_out: Sequence[str], whole: bool
-) -> Path:
-    """The pages, pictures, figures and trials. `whole` false: only the pages of the studies given."""
+def write_study(out: Path, study: Study, dossier: Dossier) -> None:
+    """A study's page, picture, figures and trials."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for study, dossier in found:
-            page = evidencepage.study_page(study, dossier)
-            (out / f"{study.name}.md").write_text(page, encoding="utf-8")
-            (out / f"{study.name}.svg").write_text(
-                evidencepage.picture(study, dossier, LEAST_SYMBOLS), encoding="utf-8"
-            )
-            document = {k: v for k, v in dossiers.document(dossier).items() if k not in ("held", "ruled")}
-            encoded = msgspec.json.format(msgspec.json.encode(document), indent=1)
-            (out / f"{study.name}.json").write_bytes(encoded + b"\n")
-            pc.write_csv(dossiers.trial_table(dossier.walk), out / f"{study.name}-trials.csv")
-        first = out / "README.md"
-        if whole:
-            first.write_text(evidencepage.first_page(found, shipped, left_out, source_digest()), encoding="utf-8")
+        page, drawn = evidencepage.study_page(study, dossier), evidencepage.picture(study, dossier, LEAST_SYMBOLS)
+        (out / f"{study.name}.md").write_text(page, encoding="utf-8")
+        (out / f"{study.name}.svg").write_text(drawn, encoding="utf-8")
+        document = {k: v for k, v in dossiers.document(dossier).items() if k not in ("held", "ruled")}
+        encoded = msgspec.json.format(msgspec.json.encode(document), indent=1)
+        (out / f"{study.name}.json").write_bytes(encoded + b"\n")
+        pc.write_csv(dossiers.trial_table(dossier.walk), out / f"{study.name}-trials.csv")
     except OSError as error:
         raise Fatal(f"{out} cannot be written: {error.strerror}; free space or name another folder") from error
-    return first
 
 
 def _paths(files: Sequence[str], folder: Path) -> tuple[Path, ...]:

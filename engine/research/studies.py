@@ -46,13 +46,13 @@ STUDIES: Final[tuple[Study, ...]] = (
     Study(
         "momentum", "Small-cap momentum, 39 spot pairs by five minutes, January to April 2025", "momentum",
         (FIVE_MINUTES,),
-        {"surge": [1.5, 2.5, 4.0], "breakout_bars": [24, 48], "stop_atr": [2.0, 3.0], "trail_atr": [3.0, 5.0]},
+        {"surge": [1.5, 2.5], "breakout_bars": [24, 48], "stop_atr": [2.0, 3.0], "trail_atr": [3.0, 5.0]},
         mind="The pairs are those still alive in June 2025: who died is not in the file, which flatters long rules.",
     ),
     Study(
         "crossover", "Crossover of two means (the plain rule), 39 spot pairs by five minutes", "crossover",
         (FIVE_MINUTES,),
-        {"fast": [24, 48, 96], "slow": [192, 384, 768], "stop_pct": [3.0, 6.0]},
+        {"fast": [24, 48], "slow": [192, 384], "stop_pct": [3.0, 6.0]},
         mind="Survivors only, as above.",
     ),
 )  # fmt: skip
