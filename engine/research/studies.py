@@ -17,8 +17,10 @@ HOURS: Final = "candles/binance_spot_1h_404pairs_2025H1.parquet"
 PERPS_5M: Final = "candles/binance_usdm_5m_5perps_2023-01_2024-05.parquet"
 PERPS_1M: Final = "candles/binance_usdm_1m_4perps_2025-05-04_06-15.parquet"
 DEPEG: Final = "candles/depeg_2023-03_1m_6venues.parquet"
+TRIANGLE: Final = "trades/binance_spot_triangle_aggtrades_2020-11-01.parquet"
+QUOTES: Final = "book/binance_hft_bbo.parquet"
+TRADES: Final = "trades/binance_hft_trades.parquet"
 FUNDING: Final = "funding/binance_usdm_funding.parquet"
-MAJORS: Final = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT", "BNB/USDT", "LTC/USDT", "ADA/USDT")
 
 
 class Study(NamedTuple):
@@ -63,6 +65,8 @@ STRETCHES: Final[tuple[Recorded, ...]] = (
     Recorded("Perpetuals, 5 by 5 minutes, January 2023 to February 2024", (PERPS_5M, FUNDING)),
     Recorded("Perpetuals, 4 by the minute, May 2025", (PERPS_1M, FUNDING)),
     Recorded("The depeg of March 2023, six venues by the minute", (DEPEG,)),
+    Recorded("BTC, ETH and ETH/BTC, every trade of two hours, November 2020", (TRIANGLE,)),
+    Recorded("BTC, spot and perpetual, quotes and trades of eleven minutes, August 2024", (QUOTES, TRADES)),
 )
 
 

@@ -136,7 +136,7 @@ def first_page(
     heads = ["Study", "Days", "Trades", "Net", "95 %", "Buy and hold", "At random", "Plain rule", "Sharpe, 95 %",
              "Trials", "DSR", "PBO", "Deepest fall", "Verdict"]  # fmt: skip
     falls = [
-        (one.stretch, one.strategy, f"{one.days:.0f}", one.symbols, f"{one.figures.trades:,}",
+        (one.stretch, one.strategy, f"{one.days:.2g}" if one.days < 10 else f"{one.days:.0f}", one.symbols, f"{one.figures.trades:,}",
          percent(one.figures.return_pct), percent(one.figures.max_drawdown_pct), dollars(one.worst_usd),
          "yes" if one.figures.stopped else "no", "yes" if -one.figures.max_drawdown_pct < one.fall_limit_pct else "NO")
         for one in shipped
