@@ -118,6 +118,11 @@ def _again(found: Sequence[Again] | None) -> str:
     return table(["", "Result", "Deepest fall", "Trades", "Fees"], rows)
 
 
+def days_text(days: float) -> str:
+    """``0.083`` of a short stretch, ``120`` of a long one."""
+    return f"{days:.2g}" if days < 10 else f"{days:.0f}"
+
+
 def first_page(
     found: Sequence[tuple[Study, Dossier]], shipped: Sequence[Shipped], left_out: Sequence[str], code: str
 ) -> str:
@@ -136,7 +141,7 @@ def first_page(
     heads = ["Study", "Days", "Trades", "Net", "95 %", "Buy and hold", "At random", "Plain rule", "Sharpe, 95 %",
              "Trials", "DSR", "PBO", "Deepest fall", "Verdict"]  # fmt: skip
     falls = [
-        (one.stretch, one.strategy, f"{one.days:.2g}" if one.days < 10 else f"{one.days:.0f}", one.symbols, f"{one.figures.trades:,}",
+        (one.stretch, one.strategy, days_text(one.days), one.symbols, f"{one.figures.trades:,}",
          percent(one.figures.return_pct), percent(one.figures.max_drawdown_pct), dollars(one.worst_usd),
          "yes" if one.figures.stopped else "no", "yes" if -one.figures.max_drawdown_pct < one.fall_limit_pct else "NO")
         for one in shipped
