@@ -43,6 +43,11 @@ STOP_REACHED: Final = 30
 STOP_MOVED: Final = 31
 POSITION_LEAVING: Final = 32
 VENUE_CASH: Final = 33  # the wallet of the venue cannot pay for it, whatever lies at the others
+SIGNAL_TURNED: Final = 45  # a resting entry's signal is gone
+QUEUE_COLLAPSED: Final = 46  # what stood at a resting entry's price is gone: the next trade there knows more
+TAKING_NOT_PAID: Final = 47  # what did not fill while it rested is not worth the taker's fee
+FUNDING_AHEAD: Final = 48  # a funding payment is due that the expected move does not cover
+NO_LEVERAGE_FITS: Final = 49  # at any leverage liquidation would be too near the stop
 CORRELATED: Final = 55  # what is open and moves together with it risks enough already
 PUMP: Final = 56  # the move looks like an organised pump
 FORECAST_AGAINST: Final = 57  # a model's forecast speaks against it
@@ -71,6 +76,7 @@ OUTGROWN_EXIT: Final = 116
 ENTRY_REPRICED: Final = 117
 ENTRY_ABANDONED: Final = 118
 MANUAL_EXIT: Final = 119  # closed at the venue by no order of ours
+FUNDING_DUE: Final = 130  # out before a payment that would cost more than was still expected
 PARTIAL_EXIT: Final = 135  # a part leaves, the rest stays
 
 # --- venue rejections -------------------------------------------------------------------------

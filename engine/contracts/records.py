@@ -84,6 +84,7 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("funding_e8", "<i8", 48),
     ("slippage_e8", "<i8", 48),
     ("exit_value_e8", "<i8", 48),
+    ("due_ns", "<i8", 48),
     ("day_pnl_e8", "<i8", 48),
     ("forecast_e9", "<i8", 48),
     ("spread_e9", "<i8", 48),
@@ -223,7 +224,8 @@ KINDS: Final[dict[int, Kind]] = {
     DEPTH: Kind("depth", ("venue_ts_ns", "level", "bits", "bid_ticks", "bid_lots", "ask_ticks", "ask_lots")),
     TRADE: Kind("trade", ("venue_ts_ns", "side", "price_ticks", "qty_lots", "trade_id")),
     PATH: Kind("path", ("venue_ts_ns", "bits", "price_ticks", "qty_lots", "spread_ticks", "depth_lots")),
-    MARK: Kind("mark", ("venue_ts_ns", "price_ticks")),
+    # rate_e12 and due_ns (venue time) of the next funding payment; due_ns 0: not told
+    MARK: Kind("mark", ("venue_ts_ns", "price_ticks", "rate_e12", "due_ns")),
     FUNDING: Kind("funding", ("venue_ts_ns", "rate_e12", "price_ticks", "amount_e8")),
     ORDER_ACK: Kind("order_ack", _ORDER),
     ORDER_REJECT: Kind("order_reject", _ORDER),

@@ -26,6 +26,8 @@ BOOK: Final = np.dtype(
             ("ask_lots", "<i8"),
             ("last_ticks", "<i8"),  # last trade; the mid where only quotes arrive
             ("previous_ticks", "<i8"),  # the trade price before that
+            ("traded_lots", "<i8"),  # size of the last public trade, and who took: +1 a buyer, -1 a seller
+            ("traded_side", "<i8"),
             ("updated_ns", "<i8"),  # engine time of the last quote, path point or depth
             ("venue_ns", "<i8"),  # venue time of the same
             ("has_trades", "<i8"),  # 1 once trades or path points arrived: bars then follow trades
@@ -87,6 +89,8 @@ def apply_trade(book: Any, event: Any) -> bool:
     book.jumped = 1  # trades are discrete: nothing is known between two of them
     book.previous_ticks = book.last_ticks
     book.last_ticks = event.price_ticks
+    book.traded_lots = event.qty_lots
+    book.traded_side = i64(event.side)
     return True
 
 

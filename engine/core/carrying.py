@@ -19,7 +19,9 @@ from engine.core.strategies.table import STRATEGIES
 Array = np.ndarray[Any, Any]
 LOST_IDS: Final = 1_024
 _OF_STRATEGIES: Final = ("params", "param_bounds", "param_start", "enabled")
-_BY_INSTRUMENT: Final = ("books", "bars", "ring", "positions", "told", "plans", "forecasts", "gauges", "decisions")
+_BY_INSTRUMENT: Final = (
+    "books", "bars", "ring", "positions", "told", "plans", "forecasts", "funding", "gauges", "decisions",
+)  # fmt: skip
 
 
 def parts_of(core: state.Core) -> dict[str, Array]:

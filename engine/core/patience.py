@@ -10,7 +10,8 @@ Rules
   order that would have taken counts too), and at last asks for the rest at the worst price, fill-or-kill. Where
   makers pay more than takers nothing rests.
 * It is abandoned, with the reason noted, where the price left the range it was approved for, the stop was reached
-  or moved, the gate refuses, an order is in doubt, or the position is to leave. What has filled stays, protected.
+  or moved, the gate refuses, an order is in doubt, the position is to leave, or its strategy says that taking would
+  not pay (`takes`). What has filled stays, protected.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ PLAN: Final = np.dtype(
                 "patience_ns",
                 "post_only",
                 "reprices_left",
+                "takes",  # 0: what did not fill while it rested is not taken at last (its strategy said so)
                 "due_ns",  # not 0: the venue has let go of the last order, the rest is placed then
             )
         ],
@@ -74,6 +76,7 @@ def begin(s: Any, i: int, strategy: int, side: int, worst: int, lots: int, stop:
     plan.decision_ticks = s.books[i].ask_ticks if side > 0 else s.books[i].bid_ticks
     plan.lots = lots
     plan.filled_lots = 0
+    plan.takes = 1
     plan.due_ns = 0
     return plan
 
@@ -185,6 +188,8 @@ def carry_on(s: Any, out: Any, i: int) -> None:
         reason = left_range(s, i, last)
     if reason == 0 and selector.granted(s, plan.strategy) <= 0.0:
         reason = reasons.NOT_SELECTED
+    if reason == 0 and last and plan.takes == 0:
+        reason = reasons.TAKING_NOT_PAID
     if reason != 0:
         abandon(s, out, i, (reason, 0, 0))
         return

@@ -61,6 +61,7 @@ POSITION: Final = np.dtype(
                 "stop_tries",
                 "worst_stop_fill_ticks",
                 "dust_e8",  # spot: 1e-8 base units left of lots that were broken to pay fees; outlives the trade
+                "leave_ns",  # leaves at this time, by the clock; 0: no such time
                 "cooldown_ns",  # no new entry before
                 "naked_ns",  # since when no stop is known to stand for `naked_lots` of it; 0: one does
                 "naked_lots",

@@ -10,6 +10,7 @@ Rules
 * An exit that ended unfilled is sent again after 2, 4, 8 ... 64 s, for ever; in an emergency it is first a limit near
   the touch, then at once a market order, and sent again every 4 s at the latest. One in doubt is sent again only where
   it cannot sell twice (reduce-only perpetuals); spot waits for the venue's word and then acts at once.
+* A time stop is kept by the clock: a position leaves then though no price comes.
 * A stop without an answer is waited for as long as the deadline; then the exit goes out beside it.
 * A part may leave while the stop stands for the rest: `engine.core.parting`.
 """
@@ -121,6 +122,8 @@ def _protect(s: Any, out: Any, i: int) -> None:
     p = s.positions[i]
     if s.head[0].flattening != 0:
         want_exit(s, i, reasons.EMERGENCY_EXIT)
+    if p.leave_ns != 0 and s.head[0].now_ns >= p.leave_ns:
+        want_exit(s, i, reasons.TIME_STOP)
     naked = p.stop_ticks <= 0 or p.stop_tries >= MAX_STOP_TRIES or _is_overdue(s, i)
     if p.exit_reason == 0 and naked:
         p.exit_reason = reasons.NAKED_POSITION
@@ -192,6 +195,8 @@ def _look_again_ns(s: Any, i: int) -> int:
     elif p.exit_reason == 0:
         if p.naked_ns != 0:
             due = min(due, p.naked_ns + STOP_DEADLINE_NS)
+        if p.leave_ns != 0:
+            due = min(due, p.leave_ns)
     elif p.exit_id == 0 or _may_ask_again(s, i):
         if p.exit_after_ns <= s.head[0].now_ns:
             due = min(due, _waits_until_ns(s, p.stop_id))

@@ -11,14 +11,14 @@ import numpy as np
 
 from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.instruments import E8, Instrument
-from engine.core import fills, orders, outcomes, patience, regime, selector, timers
+from engine.core import fills, funding, orders, outcomes, patience, regime, selector, timers
 from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
 from engine.core.book import BOOK
 from engine.core.limits import LIMITS, Limits
 from engine.core.memory import Flat, FlatType
 from engine.core.orders import ORDER
 from engine.core.portfolio import POSITION
-from engine.core.strategies.table import STRATEGIES
+from engine.core.strategies.table import LAST_NUMBER, STRATEGIES
 from engine.core.wallet import WALLET
 
 HEAD: Final = np.dtype(
@@ -136,8 +136,8 @@ def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any],
         "timeframes_ns": (i8, (TIMEFRAMES,)),
         "params": (f8, (count,)),
         "param_bounds": (f8, (count, 2)),
-        "param_start": (i8, (len(STRATEGIES) + 2,)),
-        "enabled": (i8, (len(STRATEGIES) + 1,)),
+        "param_start": (i8, (LAST_NUMBER + 2,)),
+        "enabled": (i8, (LAST_NUMBER + 1,)),
         "books": (BOOK, (n,)),
         "bars": (BAR, (n, TIMEFRAMES)),
         "ring": (CLOSED_BAR, (n, TIMEFRAMES, RING)),
@@ -148,6 +148,7 @@ def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any],
         "timers": (i8, (timers.SLOTS,)),
         "balances": (i8, (assets,)),
         "forecasts": (FORECAST_ROW, (n,)),
+        "funding": (funding.FUNDING_NEXT, (n,)),
         "gauges": (regime.GAUGE, (n,)),
         "climate": (regime.CLIMATE, (1,)),
         "decisions": (outcomes.DECISION, (n,)),
@@ -308,16 +309,19 @@ def _fill_params(s: Any, strategies: dict[str, dict[str, float]]) -> None:
     for name in strategies:
         if name not in known:
             raise BadInput(f"unknown strategy {name!r}; known: {', '.join(known)}")
+    by_number = {row.number: row for row in STRATEGIES}
     k = 0
-    for row in STRATEGIES:
-        s.param_start[row.number] = k
+    for number in range(1, LAST_NUMBER + 2):  # a number that nobody has owns no parameters
+        s.param_start[number] = k
+        if number not in by_number:
+            continue
+        row = by_number[number]
         values = row.resolve(strategies.get(row.name, {}))
         s.enabled[row.number] = row.name in strategies
         for param in row.params:
             s.params[k] = values[param.name]
             s.param_bounds[k] = (param.low, param.high)
             k += 1
-    s.param_start[len(STRATEGIES) + 1] = k
 
 
 def snapshot(core: Core) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -18,12 +18,26 @@ from engine.contracts.records import (
     FOREIGN,
     FUNDING,
     LIMIT,
+    MARK,
     NO_INSTRUMENT,
     OPERATOR,
     PARAMETER,
     TIMER,
 )
-from engine.core import bars, book, fills, operator, patience, portfolio, protect, regime, risk, selector, timers
+from engine.core import (
+    bars,
+    book,
+    fills,
+    funding,
+    operator,
+    patience,
+    portfolio,
+    protect,
+    regime,
+    risk,
+    selector,
+    timers,
+)
 from engine.core.compile import i64, kernel
 from engine.core.orders import violation
 from engine.core.output import HEADROOM
@@ -74,6 +88,7 @@ def _market(s: Any, event: Any, out: Any) -> None:
     kind = event.kind
     if kind == FUNDING:
         regime.on_funding(s, i, event.rate_e12)
+        funding.learn_payment(s.funding[i], event)
         if event.amount_e8 != 0:
             portfolio.pay_funding(s, i, event.amount_e8)
             protect.cover_funding(s, i)
@@ -83,6 +98,8 @@ def _market(s: Any, event: Any, out: Any) -> None:
     lots = book.apply(one, event)
     if lots == book.REFUSED:
         return
+    if kind == MARK:
+        funding.learn_mark(s.funding[i], event)
     closed = 0
     if lots != book.UNPRICED:
         closed = bars.update(s.bars[i], s.ring[i], s.timeframes_ns, event.venue_ts_ns, one.last_ticks, lots)

@@ -34,6 +34,7 @@ def begin(s: Any, i: int, strategy: int, stop_ticks: int, risk_e8: int) -> None:
     p.mae_e8 = p.mfe_e8 = 0
     p.exit_reason = p.exit_tries = p.exit_after_ns = p.stop_tries = 0
     p.naked_ns = p.naked_lots = 0
+    p.leave_ns = 0
     p.worst_stop_fill_ticks = 0
     p.part_lots = p.part_ticks = p.parted_lots = p.part_tries = p.part_after_ns = 0
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from engine.core.compile import kernel
-from engine.core.strategies import crossover, momentum
+from engine.core.strategies import crossover, momentum, scalping
 from engine.core.strategies.spec import Strategy
 
-STRATEGIES: Final[tuple[Strategy, ...]] = (momentum.STRATEGY, crossover.STRATEGY)
+STRATEGIES: Final[tuple[Strategy, ...]] = (momentum.STRATEGY, crossover.STRATEGY, scalping.STRATEGY)
+"""By rising number."""
+
+LAST_NUMBER: Final = STRATEGIES[-1].number
 
 NAMES: Final = {row.number: row.name for row in STRATEGIES}
 

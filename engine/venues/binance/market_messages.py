@@ -152,7 +152,7 @@ def read_partial_depth(slate: Slate, m: WholeBook, stream: str) -> None:
 
 
 def read_mark(slate: Slate, m: MarkPrice, stream: str) -> None:
-    """MARK (rounded to the nearest tick), and FUNDING once, when the time of the next payment moves on.
+    """MARK (rounded to the nearest tick) with the coming payment; FUNDING once, when the next payment's time moves on.
 
     The message repeats the coming rate every second or three; only the last one said before the due time is paid.
     That record has `amount_e8` 0: what was really paid on our position arrives on the user stream.
@@ -161,10 +161,11 @@ def read_mark(slate: Slate, m: MarkPrice, stream: str) -> None:
     mark = market.prices.nearest(m.p)
     if market.funding_ms and m.T > market.funding_ms:
         slate.sheet.put(FUNDING, market.number, time_ns(market.funding_ms), 0, 0, 0, market.rate_e12, mark, 0, 0, 0)
-    slate.sheet.put(MARK, market.number, time_ns(m.E), 0, 0, 0, 0, mark, 0, 0, 0)
     if m.T and m.r:
         market.funding_ms = max(m.T, market.funding_ms)
         market.rate_e12 = floor_of(m.r, f"{m.s}: funding rate", 12)
+    due_ns = time_ns(market.funding_ms) if market.funding_ms else 0
+    slate.sheet.put(MARK, market.number, time_ns(m.E), 0, 0, 0, market.rate_e12, mark, 0, due_ns, 0)
 
 
 def read_snapshot(slate: Slate, m: WholeBook, symbol: str) -> Snapshot:
