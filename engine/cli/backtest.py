@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def backtest(
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="Strategy: momentum or crossover.")],
+    strategy: Annotated[str, typer.Option(metavar="NAME", help="Strategy: momentum, crossover, scalping.")],
     data: Annotated[list[Path], typer.Option(metavar="FILE...", help="Parquet of candles, quotes, trades or funding.")],
     more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More data files.")] = None,
     symbols: Annotated[str | None, typer.Option(metavar="A,B", help="Only these symbols, separated by commas.")] = None,
