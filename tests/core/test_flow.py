@@ -6,48 +6,69 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core import flow
 from engine.core.book import BOOK
+from engine.core.compile import kernel
 
 SECOND_NS = 1_000_000_000
 START = 1_000 * SECOND_NS
 
 
-def plain(function: Any) -> Any:
-    """A kernel as plain Python."""
-    return getattr(function, "py_func", function)
+@kernel(entry=True)
+def quoting(m: Any, book: Any, now_ns: int, book_s: float, volatility_s: float) -> bool:
+    return flow.take_quote(m[0], book[0], now_ns, book_s, volatility_s)
+
+
+@kernel(entry=True)
+def trading(m: Any, book: Any, now_ns: int, flow_s: float, volatility_s: float) -> None:
+    flow.take_trade(m[0], book[0], now_ns, flow_s, volatility_s)
+
+
+@kernel(entry=True)
+def deepening(m: Any, book: Any) -> None:
+    flow.take_depth(m[0], book[0])
+
+
+@kernel(entry=True)
+def pressing(m: Any, now_ns: int, flow_s: float, volatility_s: float) -> float:
+    return flow.pressure(m[0], now_ns, flow_s, volatility_s)
+
+
+@kernel(entry=True)
+def microprice(m: Any, book: Any) -> float:
+    return flow.microprice_ticks(m[0], book[0])
 
 
 class Feed:
     """One instrument's flow, fed by hand with `book_s`, `flow_s` and `volatility_s`."""
 
     def __init__(self, book_s: float = 1.0, flow_s: float = 5.0, volatility_s: float = 60.0) -> None:
-        self.m = np.zeros(1, np.dtype((np.record, flow.FIELDS)))[0]
-        self.book = np.zeros(1, BOOK)[0]
+        self.rows, self.books = np.zeros(1, np.dtype((np.record, flow.FIELDS))), np.zeros(1, BOOK)
+        self.m, self.book = self.rows[0], self.books[0]
         self.times = (book_s, flow_s, volatility_s)
 
     def quote(self, at_s: float, bid: int, ask: int, bid_lots: int = 10, ask_lots: int = 10) -> bool:
         self.book.bid_ticks, self.book.ask_ticks = bid, ask
         self.book.bid_lots, self.book.ask_lots = bid_lots, ask_lots
         now = START + int(at_s * SECOND_NS)
-        return bool(plain(flow.take_quote)(self.m, self.book, now, self.times[0], self.times[2]))
+        return bool(quoting(self.rows, self.books, now, self.times[0], self.times[2]))
 
     def trade(self, at_s: float, side: int, lots: int) -> None:
         self.book.traded_side, self.book.traded_lots = side, lots
-        plain(flow.take_trade)(self.m, self.book, START + int(at_s * SECOND_NS), self.times[1], self.times[2])
+        trading(self.rows, self.books, START + int(at_s * SECOND_NS), self.times[1], self.times[2])
 
     def pressure(self, at_s: float) -> float:
-        return float(plain(flow.pressure)(self.m, START + int(at_s * SECOND_NS), self.times[1], self.times[2]))
+        return float(pressing(self.rows, START + int(at_s * SECOND_NS), self.times[1], self.times[2]))
 
 
 def test_the_microprice_leans_to_the_thinner_side() -> None:
     feed = Feed()
     feed.quote(0, 100, 104, bid_lots=30, ask_lots=10)
     # (100 x 10 + 104 x 30) / 40 = 103, one tick above the mid
-    assert plain(flow.microprice_ticks)(feed.m, feed.book) == pytest.approx(1.0)
+    assert microprice(feed.rows, feed.books) == pytest.approx(1.0)
 
 
 def test_the_lean_is_the_mean_over_the_time_it_was_shown() -> None:
@@ -60,6 +81,7 @@ def test_the_lean_is_the_mean_over_the_time_it_was_shown() -> None:
     assert feed.m.leaning == pytest.approx(0.25 / 3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 5), st.integers(-50, 50)), min_size=1, max_size=60))
 def test_volatility_is_the_mean_square_of_changes_over_a_second_or_more(steps: list[tuple[float, int]]) -> None:
     """Younger than its time constant it is the plain mean by time over what was sampled."""
@@ -88,6 +110,7 @@ def test_flicker_inside_a_second_is_no_volatility() -> None:
     assert feed.m.variance == 0.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.0, 3), st.sampled_from([-1, 1]), st.integers(0, 1000)), max_size=60))
 def test_pressure_is_bounded_and_mirrored(trades: list[tuple[float, int, int]]) -> None:
     feed, mirror = Feed(), Feed()
@@ -135,8 +158,8 @@ def test_depth_leans_over_all_its_levels() -> None:
     feed = Feed()
     feed.book.depth_bid_lots[:] = (10, 20, 30, 0, 0)
     feed.book.depth_ask_lots[:] = (10, 0, 0, 0, 10)
-    plain(flow.take_depth)(feed.m, feed.book)
+    deepening(feed.rows, feed.books)
     assert feed.m.deep == pytest.approx(40 / 80)
     feed.book.depth_bid_lots[:] = feed.book.depth_ask_lots[:] = 0
-    plain(flow.take_depth)(feed.m, feed.book)
+    deepening(feed.rows, feed.books)
     assert feed.m.deep == 0.0

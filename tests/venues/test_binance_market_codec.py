@@ -125,14 +125,17 @@ def test_the_mark_is_rounded_and_funding_comes_once_when_its_time_has_passed() -
     rig = Rig(USDM)
     first = rig(mark(1000, 8000, "0.00038167"))
     assert [(g["kind"], g.get("price_ticks")) for g in first] == [("mark", 117942)]
+    assert (first[0]["rate_e12"], first[0]["due_ns"]) == (381_670_000, 8000_000_000)
     assert len(rig(mark(4000, 8000, "-0.00010000"))) == 1
     due = rig(mark(8001, 16000, "0.00020000"))
     assert due[0] == {
         "kind": "funding", "ts_ns": NOW_NS, "instrument": 0, "venue_ts_ns": 8000_000_000, "rate_e12": -100_000_000,
         "price_ticks": 117942, "amount_e8": 0,
     }  # fmt: skip
-    assert due[1]["kind"] == "mark"
+    assert (due[1]["kind"], due[1]["rate_e12"], due[1]["due_ns"]) == ("mark", 200_000_000, 16000_000_000)
     assert len(rig(mark(9000, 16000, "0.00020000"))) == 1
+    (unfunded,) = Rig(USDM)(mark(1000, 0, ""))
+    assert unfunded["due_ns"] == unfunded["rate_e12"] == 0
 
 
 def test_other_peoples_quantities_are_cut_to_whole_lots_but_never_to_nothing() -> None:
