@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine.core import flow
 from engine.core.book import BOOK
 from engine.core.compile import kernel
+from engine.core.strategies.scalping import STATE
 
 SECOND_NS = 1_000_000_000
 START = 1_000 * SECOND_NS
@@ -46,7 +47,7 @@ class Feed:
     """One instrument's flow, fed by hand with `book_s`, `flow_s` and `volatility_s`."""
 
     def __init__(self, book_s: float = 1.0, flow_s: float = 5.0, volatility_s: float = 60.0) -> None:
-        self.rows, self.books = np.zeros(1, np.dtype((np.record, flow.FIELDS))), np.zeros(1, BOOK)
+        self.rows, self.books = np.zeros(1, STATE), np.zeros(1, BOOK)
         self.m, self.book = self.rows[0], self.books[0]
         self.times = (book_s, flow_s, volatility_s)
 
