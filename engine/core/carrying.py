@@ -52,6 +52,8 @@ def _put_back_params(core: state.Core, parts: Mapping[str, Any]) -> None:
     mine = core.state
     for number in range(1, len(enabled)):
         first, end = int(start[number]), int(start[number + 1])
+        if first == end:
+            continue  # a number that nobody had
         here = int(mine.param_start[number]) if number < len(mine.enabled) else 0
         if number >= len(mine.enabled) or end - first > int(mine.param_start[number + 1]) - here:
             raise _other("params", f"parameters of strategy {number} that this build does not know")

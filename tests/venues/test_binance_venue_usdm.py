@@ -122,6 +122,8 @@ async def test_marks_and_funding_are_heard(sandbox: UsdmStand) -> None:
         paid = next(e for e in rig.inlet.orders if e["kind"] == "funding")
         assert paid["instrument"] == 0 and paid["amount_e8"] < 0
         await rig.play_until(lambda: {"mark", "trade", "quote"} <= set(rig.inlet.kinds()))
+        mark = next(e for e in reversed(rig.inlet.heard) if e["kind"] == "mark")
+        assert 0 < int(mark["due_ns"]) - int(mark["venue_ts_ns"]) <= 8 * 3_600 * 10**9, "the next payment is told"
 
 
 async def test_a9_a_liquidation_while_disconnected_is_told_afterwards(sandbox: UsdmStand) -> None:

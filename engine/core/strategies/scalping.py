@@ -24,7 +24,7 @@ import numpy as np
 
 from engine.contracts import reasons
 from engine.contracts.records import DEPTH, GTC, QUOTE, TRADE
-from engine.core import book, flow, funding, patience
+from engine.core import book, flow, funding, patience, selector
 from engine.core.compile import kernel
 from engine.core.entry import enter, terms_of, worst_price
 from engine.core.leverage import least_leverage, most_leverage
@@ -185,7 +185,7 @@ def consider(s: Any, out: Any, i: int) -> None:
     if stop <= 0 or most == 0:
         refuse(s, out, i, NUMBER, side, (reasons.NO_LEVERAGE_FITS, distance, most), 0)
         return
-    leverage = least_leverage(s, i, side, worst, stop, p.risk_share, most)
+    leverage = least_leverage(s, i, side, worst, stop, p.risk_share * selector.granted(s, NUMBER), most)
     enter(s, out, i, NUMBER, side, stop, p.risk_share, terms, leverage)
 
 
@@ -286,5 +286,5 @@ def forget(s: Any, i: int) -> None:
 
 STRATEGY: Final = Strategy(
     NUMBER, "scalping", "Scalping of perpetuals", PARAMS, STATE, on_bar, on_tick, forget,
-    rising=(("keep_z", "entry_z"), ("min_stop_bps", "max_stop_bps")), on_price=on_price,
+    rising=(("keep_z", "entry_z"), ("min_stop_bps", "max_stop_bps")), on_price=on_price, tier=3,
 )  # fmt: skip
