@@ -49,6 +49,7 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("trade_no", "<i8", 24),
     ("equity_e8", "<i8", 24),
     ("measured_e8", "<i8", 24),
+    ("legs", "<i8", 24),
     ("trend_e9", "<i8", 24),
     ("share_e9", "<i8", 24),
     # word 1
@@ -61,6 +62,7 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("cash_e8", "<i8", 32),
     ("limit_e8", "<i8", 32),
     ("loss_e8", "<i8", 32),
+    ("quoted_e9", "<i8", 32),
     ("r_e9", "<i8", 32),
     ("volatility_e9", "<i8", 32),
     ("mean_e9", "<i8", 32),
@@ -72,6 +74,7 @@ _FIELDS: Final[tuple[tuple[str, str, int], ...]] = (
     ("mfe_e8", "<i8", 40),
     ("free_e8", "<i8", 40),
     ("planned_e8", "<i8", 40),
+    ("realised_e9", "<i8", 40),
     ("breadth_e9", "<i8", 40),
     ("radius_e9", "<i8", 40),
     # word 3
@@ -161,6 +164,7 @@ EQUITY: Final = 114
 STATE: Final = 115
 GAP: Final = 116
 VIOLATION: Final = 117
+CYCLE: Final = 118
 OUTCOME: Final = 119
 REGIME: Final = 120
 SELECTION: Final = 121
@@ -177,6 +181,7 @@ FORCED: Final = 4  # fills: liquidation or venue close, no order of ours
 JUMP: Final = 8  # path points, and fills on them: the price did not move continuously from the previous point
 LAST: Final = 16  # depth: last level of the batch; path: last point of its candle
 CORRECTION: Final = 32  # balances: the venue says so (reconciliation), not a deposit
+SHADOW: Final = 1  # cycles: reckoned on the books as they stood, nothing was sent
 ADOPTED: Final = 64  # fills: by no order of ours, but of our position: a manual close, the watchdog, an adoption
 
 # --- small vocabularies -----------------------------------------------------------------------
@@ -192,10 +197,11 @@ FOK: Final = 3
 ROLE_ENTRY: Final = 1
 ROLE_EXIT: Final = 2
 ROLE_STOP: Final = 3
+ROLE_LEG: Final = 4  # a conversion: coins and cash are exchanged, no position is opened
 
 ORDER_TYPES: Final = {MARKET: "market", LIMIT_ORDER: "limit", STOP_MARKET: "stop_market", STOP_LIMIT: "stop_limit"}
 TIME_IN_FORCE: Final = {GTC: "gtc", IOC: "ioc", FOK: "fok"}
-ROLES: Final = {ROLE_ENTRY: "entry", ROLE_EXIT: "exit", ROLE_STOP: "stop"}
+ROLES: Final = {ROLE_ENTRY: "entry", ROLE_EXIT: "exit", ROLE_STOP: "stop", ROLE_LEG: "leg"}
 
 
 def joined(blocks: Sequence[np.ndarray[Any, Any]], dtype: np.dtype[Any] = ENTRY) -> np.ndarray[Any, Any]:
@@ -258,6 +264,9 @@ KINDS: Final[dict[int, Kind]] = {
     STATE: Kind("state", ("reason", "index", "value_e9")),
     GAP: Kind("gap", ("strategy", "reason", "trade_no", "loss_e8", "planned_e8", "stop_ticks")),
     VIOLATION: Kind("violation", ("reason", "client_id", "price_ticks", "qty_lots")),
+    # three legs by instrument (16 bits each, the first lowest) and, from bit 48 on, which of them buy; edges are parts
+    # of what was paid in (1e-9), `amount_e8` is what went in (USD), `risk_e8` what the cycle may lose
+    CYCLE: Kind("cycle", ("strategy", "bits", "reason", "legs", "quoted_e9", "realised_e9", "amount_e8", "risk_e8")),
     # what an entry was decided on, beside its CLOSED: `r_e9` is net result / planned loss, rounded down
     OUTCOME: Kind(
         "outcome",

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.contracts.errors import Fatal, Refused
-from engine.core import life, regime, state
+from engine.core import cycle_state, life, regime, state, timers
 from engine.core.strategies.table import STRATEGIES
 
 Array = np.ndarray[Any, Any]
@@ -84,6 +84,8 @@ def carry_over(old: state.Core, new: state.Core, now_ns: int, ended_in_order: bo
     new.state.params[:] = old.state.params
     _carry_experience(old, new, rows)
     _carry_money(old, new)
+    _carry_pots(old, new)
+    _carry_cycle(old, new, rows, now_ns)
     orders = new.state.orders
     used = orders["client_id"] != 0
     orders["instrument"][used] = [max(rows[k], 0) for k in orders["instrument"][used]]
@@ -148,6 +150,51 @@ def _carry_money(old: state.Core, new: state.Core) -> None:
                 f"${int(wallet['cash_e8']) / 1e8:,.2f} of this account lie at the venue {venue!r}, which is not traded "
                 f"at any more: put [venues.{venue}] back, or begin afresh with trading-cli up --fresh"
             )
+
+
+def _carry_pots(old: state.Core, new: state.Core) -> None:
+    """Coins of conversions lie in the row of their home, whichever that is now. Dust without one is written off."""
+    head = new.state.head[0]
+    head["unrealised_e8"] -= int(old.state.pots["unrealised_e8"].sum())
+    homes = {
+        (one.venue, one.base): int(row["base_home"])
+        for one, row in zip(new.instruments, new.state.instruments, strict=True)
+        if int(row["base_home"]) >= 0
+    }
+    for k, one in enumerate(old.instruments):
+        qty, cost = (int(old.state.pots[k][name]) for name in ("qty_e8", "cost_e8"))
+        home = homes.get((one.venue, one.base))
+        if home is not None:
+            new.state.pots["qty_e8"][home] += qty
+            new.state.pots["cost_e8"][home] += cost
+        elif cost < int(old.state.instruments[k]["min_notional_e8"]):
+            head["fees_e8"] += cost
+            head["exposure_e8"] -= cost
+        else:
+            raise Refused(
+                f"coins of {one.base} bought in conversions lie at {one.venue}, where no pair sells them any more: put "
+                f"{one.symbol} back into venues.{one.venue}.symbols until they are sold"
+            )
+
+
+def _carry_cycle(old: state.Core, new: state.Core, rows: Sequence[int], now_ns: int) -> None:
+    """A cycle under way goes no further: what it holds is sold. One in shadow is forgotten."""
+    _copy("cycle", old.state.cycle, new.state.cycle)
+    cycle = new.state.cycle[0]
+    if cycle["stage"] not in (cycle_state.LEG, cycle_state.UNWIND):
+        cycle["stage"] = cycle_state.IDLE
+        return
+    known = [rows[i] for i in cycle["legs"].tolist()]
+    if min(known) < 0:
+        cycle["stray_e8"] = 0  # stablecoins stay what they are
+    cycle["legs"] = [max(i, 0) for i in known]
+    cycle["desk"] = max(rows[int(cycle["desk"])], 0)
+    cycle["stage"] = cycle_state.UNWIND
+    cycle["deadline_ns"] = now_ns + int(new.state.arbitrage_params[0]["max_seconds"] * 1e9)
+    head = new.state.head[0]
+    new.state.timers[timers.CYCLE] = now_ns
+    if now_ns < int(head["next_timer_ns"]):
+        head["next_timer_ns"], head["next_timer_id"] = now_ns, timers.CYCLE
 
 
 def _wallet_names(core: state.Core) -> list[str]:

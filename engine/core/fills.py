@@ -21,9 +21,10 @@ from engine.contracts.records import (
     ORDER_UNKNOWN,
     ROLE_ENTRY,
     ROLE_EXIT,
+    ROLE_LEG,
     ROLE_STOP,
 )
-from engine.core import life, patience, trades
+from engine.core import cycles, legs, life, patience, trades
 from engine.core.compile import i64, kernel
 from engine.core.money import share_up, value_down
 from engine.core.orders import find, is_working, loss_at_stop, move, release, violation
@@ -157,6 +158,9 @@ def _fill(s: Any, event: Any, out: Any) -> None:
         violation(s, out, i, reasons.BAD_EVENT, event.client_id, event.price_ticks, event.qty_lots)
         return
     _remember(s.told[i], event.trade_id)
+    if (slot >= 0 and s.orders[slot].role == ROLE_LEG) or (slot < 0 and _is_of_a_pot(s, i, side, event)):
+        _fill_leg(s, i, slot, event, out)
+        return
     p = s.positions[i]
     was_flat = p.qty_lots == 0
     role = 0
@@ -183,6 +187,32 @@ def _fill(s: Any, event: Any, out: Any) -> None:
         violation(s, out, i, reasons.OVERFILL, event.client_id, event.price_ticks, over)
     if p.qty_lots == 0:
         trades.close(s, out, i, role, bits)
+    watch_equity(s, out)
+    enforce_day(s)
+
+
+@kernel
+def _is_of_a_pot(s: Any, i: int, side: int, event: Any) -> bool:
+    """A fill by no order of ours that is no position's: of a pair that is paid in coins, or of coins in a pot (the
+    watchdog sold them)."""
+    if s.instruments[i].is_perp != 0:
+        return False
+    if legs.is_leg(s, i):
+        return True
+    in_pot = s.pots[i].qty_e8 >= event.qty_lots * s.instruments[i].lot_base_e8
+    return side < 0 and s.positions[i].qty_lots < event.qty_lots and in_pot
+
+
+@kernel
+def _fill_leg(s: Any, i: int, slot: int, event: Any, out: Any) -> None:
+    """A conversion: coins and cash are exchanged, no position is touched."""
+    happening = life.ALL_FILLED
+    if slot >= 0:
+        happening = _count_fill(s, s.orders[slot], event, out)
+    flow = legs.fold_leg(s, out, i, event)
+    cycles.count_fill(s, i64(event.client_id), event.qty_lots, flow)
+    if slot >= 0:
+        move(s, out, event.client_id, happening)
     watch_equity(s, out)
     enforce_day(s)
 

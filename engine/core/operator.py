@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import NO_INSTRUMENT
-from engine.core import patience, protect, selector, timers
+from engine.core import cycles, legs, patience, protect, selector, timers
 from engine.core.compile import i64, kernel
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
@@ -30,6 +30,9 @@ def on_timer(s: Any, event: Any, out: Any) -> None:
         judge_day(s, out)
     elif timer_id == timers.LOOK:
         _look(s, out)
+    elif timer_id == timers.CYCLE:
+        timers.arm(s, timer_id, timers.NEVER)
+        cycles.carry_on(s, out)
     elif timers.FIRST_ORDER_TIMER <= timer_id < timers.FIRST_ORDER_TIMER + POOL:
         timers.arm(s, timer_id, timers.NEVER)
         order = s.orders[timer_id - timers.FIRST_ORDER_TIMER]
@@ -138,8 +141,9 @@ def on_limit(s: Any, event: Any, out: Any) -> None:
 @kernel
 def on_balance(s: Any, event: Any, correction: bool) -> None:
     """A deposit (+) or withdrawal (-) of the booking currency: moves the day's start and the peak with it,
-    so that it is neither profit nor loss. A correction books a difference the venue insists on as a fee. With
-    several wallets the event names an instrument of the venue; without one it is malformed."""
+    so that it is neither profit nor loss. A correction books a difference the venue insists on as a fee, coins of a
+    pot that are gone at their cost. With several wallets the event names an instrument of the
+    venue; without one it is malformed."""
     head = s.head[0]
     i = i64(event.instrument)
     if i == NO_INSTRUMENT and s.wallets.shape[0] == 1:
@@ -148,8 +152,11 @@ def on_balance(s: Any, event: Any, correction: bool) -> None:
         head.quarantined += 1
         return
     s.balances[event.index] += event.amount_e8
-    if not is_cash(s, event.index):
-        return  # coins are not money until they are sold
+    if not is_cash(s, event.index):  # coins are not money until they are sold
+        home = s.instruments[i].base_home
+        if correction and home >= 0 and event.amount_e8 < 0 and s.instruments[i].base_asset == event.index:
+            legs.write_off(s, home, -event.amount_e8)
+        return
     move_money(s, i, event.amount_e8, 0, 0)
     if correction:
         head.fees_e8 -= event.amount_e8

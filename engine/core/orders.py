@@ -13,6 +13,7 @@ from engine.contracts.records import (
     PLACE,
     ROLE_ENTRY,
     ROLE_EXIT,
+    ROLE_LEG,
     ROLE_STOP,
     STATE,
     VIOLATION,
@@ -103,6 +104,14 @@ def entry_cost(instrument: Any, side: int, ticks: int, lots: int, leverage: int)
     if instrument.is_perp != 0:
         return -(-value // max(leverage, 1)) + 2 * fee
     return value + fee if side > 0 else fee
+
+
+@kernel
+def leg_cost(instrument: Any, side: int, ticks: int, lots: int) -> int:
+    """Cash a leg can need at most, its fee included; 0 where it is paid in coins."""
+    if side > 0:
+        return entry_cost(instrument, side, ticks, lots, 1) if instrument.quote_is_cash != 0 else 0
+    return lots * instrument.lot_base_e8 if instrument.base_is_cash != 0 else 0
 
 
 @kernel
@@ -207,6 +216,10 @@ def apply_place(s: Any, out: Any, command: Any) -> None:
         p.exit_id = order.client_id
         if order.reason == TAKE_PROFIT or order.reason == PARTIAL_EXIT:
             order.decision_ticks = order.price_ticks  # a target was decided on long before the touch came there
+    elif order.role == ROLE_LEG:
+        order.reserve_e8 = leg_cost(instrument, order.side, order.price_ticks, order.qty_lots)
+        move_money(s, i, 0, order.reserve_e8, 0)
+        note_free(s)
     if order.replaces != 0:
         move(s, out, order.replaces, life.CANCEL_SENT)
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from engine.contracts.errors import BadInput, Fatal
 from engine.contracts.instruments import E8, Instrument
-from engine.core import fills, funding, orders, outcomes, patience, regime, selector, timers
+from engine.core import fills, funding, orders, outcomes, patience, regime, selector, timers, triangles
 from engine.core.bars import BAR, CLOSED_BAR, RING, TIMEFRAMES
 from engine.core.book import BOOK
+from engine.core.cycle_state import CYCLE_STATE
+from engine.core.legs import POT
 from engine.core.limits import LIMITS, Limits
 from engine.core.memory import Flat, FlatType
 from engine.core.orders import ORDER
@@ -99,6 +101,9 @@ INSTRUMENT: Final = np.dtype(
                 "is_btc",  # bitcoin against cash: the market's leader may be one of these
                 "tie_break",  # stable rank by name: order of symbols in a file never matters
                 "wallet",  # of its venue
+                "base_is_cash",  # its base is a currency that other pairs here are paid in
+                "base_home",  # where coins of its base are sold for cash (see `triangles`), -1: nowhere
+                "quote_home",  # the same for its quote; -1 where that is cash
             )
         ],
     )
@@ -113,6 +118,10 @@ CASH_ASSETS: Final = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "BUSD", "US
 """Assets counted as one dollar. A depeg is a risk of its own that the arbitrage strategy guards."""
 
 
+ARBITRAGE: Final = "arbitrage"
+"""The strategy for which triangles are looked for."""
+
+
 class Core(NamedTuple):
     """The state, the buffer it lives in, and the names the numbers stand for."""
 
@@ -122,10 +131,10 @@ class Core(NamedTuple):
     assets: tuple[str, ...]
 
 
-# What `State` (a `Flat`) holds, in the order it lies in memory, for n instruments and so many assets and wallets. Some
-# views share bytes with their neighbours: `limit_words` (limits as int64), `NAME_params` (a strategy's parameters
-# by name, the same bytes as its stretch of `params`) and `selector_params` (the same of `selector_words`).
-def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+# What `State` (a `Flat`) holds, in the order it lies in memory, for n instruments and so many assets, wallets and
+# triangles. Some views share bytes with their neighbours: `limit_words` (limits as int64), `NAME_params` (a strategy's
+# parameters by name, the same bytes as its stretch of `params`) and `selector_params` (the same of `selector_words`).
+def _shapes(n: int, assets: int, wallets: int, ways: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     i8, f8 = np.dtype("<i8"), np.dtype("<f8")
     count = sum(len(row.params) for row in STRATEGIES)
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
@@ -156,19 +165,24 @@ def _shapes(n: int, assets: int, wallets: int) -> dict[str, tuple[np.dtype[Any],
         "selector_words": (f8, (len(selector.PARAMS),)),
         "selector_bounds": (f8, (len(selector.PARAMS), 2)),
         "shares": (selector.SHARE, (selector.ROOM,)),
+        "pots": (POT, (n,)),
+        "cycle": (CYCLE_STATE, (1,)),
+        "triangles": (triangles.TRIANGLE, (ways,)),
+        "first_touching": (i8, (n + 1,)),
+        "touching": (i8, (3 * ways,)),
     }
     return shapes | {row.name: (row.state, (n,)) for row in STRATEGIES}
 
 
 def names() -> tuple[str, ...]:
     """The arrays a state is made of, in the order they lie in memory."""
-    return tuple(_shapes(1, 1, 1))
+    return tuple(_shapes(1, 1, 1, 1))
 
 
-def _views(buffer: np.ndarray[Any, Any], n: int, assets: int, wallets: int) -> Flat:
+def _views(buffer: np.ndarray[Any, Any], n: int, assets: int, wallets: int, ways: int) -> Flat:
     views: dict[str, Any] = {}
     offset = 0
-    for name, (dtype, shape) in _shapes(n, assets, wallets).items():
+    for name, (dtype, shape) in _shapes(n, assets, wallets, ways).items():
         size = dtype.itemsize * int(np.prod(shape))
         views[name] = buffer[offset : offset + size].view(dtype).reshape(shape)
         offset += size
@@ -183,11 +197,11 @@ def _views(buffer: np.ndarray[Any, Any], n: int, assets: int, wallets: int) -> F
 
 def flat_type() -> FlatType:
     """The compile-time type of every core's state: the same whatever is traded."""
-    return _views(np.zeros(_size(1, 1, 1), np.uint8), 1, 1, 1).flat_type
+    return _views(np.zeros(_size(1, 1, 1, 1), np.uint8), 1, 1, 1, 1).flat_type
 
 
-def _size(n: int, assets: int, wallets: int) -> int:
-    return sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in _shapes(n, assets, wallets).values())
+def _size(n: int, assets: int, wallets: int, ways: int) -> int:
+    return sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in _shapes(n, assets, wallets, ways).values())
 
 
 def _cash_e8(amount_usd: float) -> int:
@@ -221,8 +235,16 @@ def new_core(
     assets = _assets(instruments)
     cash = _cash_e8(capital_usd)
     wallets = _wallets(instruments, cash, wallets_usd)
-    buffer = np.zeros(_size(len(instruments), len(assets), len(wallets)), np.uint8)
-    s = _views(buffer, len(instruments), len(assets), len(wallets))
+    ranks = _ranks(instruments)
+    cash_names = frozenset(one.quote for one in instruments if one.quote in CASH_ASSETS)
+    home = triangles.homes(instruments, ranks, cash_names, _booking_asset(instruments))
+    seek = instruments if ARBITRAGE in strategies else ()
+    ways, first, touching = triangles.find(seek, ranks, cash_names, home)
+    counts = (len(instruments), len(assets), len(wallets), len(ways))
+    buffer = np.zeros(_size(*counts), np.uint8)
+    s = _views(buffer, *counts)
+    s.triangles[:], s.touching[:] = ways, touching
+    s.first_touching[: len(first)] = first
     _fill_head(s, len(instruments), cash)
     s.wallets["cash_e8"] = list(wallets.values())
     names = list(wallets)
@@ -232,7 +254,8 @@ def new_core(
     s.timeframes_ns[:] = [seconds * 1_000_000_000 for seconds in timeframes_s]
     s.timers[:] = timers.NEVER
     s.positions["look_ns"] = timers.NEVER
-    _fill_instruments(s, instruments, assets)
+    _fill_instruments(s, instruments, assets, ranks)
+    _fill_homes(s, instruments, home, cash_names)
     _fill_params(s, strategies)
     selector.prepare(s, {row.number: row.tier for row in STRATEGIES}, selector_params)
     s.climate["leader"] = regime.NOBODY
@@ -279,10 +302,31 @@ def _booking_asset(instruments: Sequence[Instrument]) -> str:
     return max(sorted(set(cash or quotes)), key=(cash or quotes).count)
 
 
-def _fill_instruments(s: Any, instruments: Sequence[Instrument], assets: tuple[str, ...]) -> None:
-    clusters = sorted({i.cluster for i in instruments})
+def _ranks(instruments: Sequence[Instrument]) -> list[int]:
+    """Each instrument's place by symbol and venue."""
     order = sorted(range(len(instruments)), key=lambda k: (instruments[k].symbol, instruments[k].venue))
+    ranks = [0] * len(order)
     for rank, k in enumerate(order):
+        ranks[k] = rank
+    return ranks
+
+
+def _fill_homes(s: Any, instruments: Sequence[Instrument], home: Sequence[int], cash: frozenset[str]) -> None:
+    at = {(one.venue, one.base): home[k] for k, one in enumerate(instruments) if one.kind == "spot"}
+    for k, one in enumerate(instruments):
+        row = s.instruments[k]
+        row.base_is_cash = one.kind == "spot" and one.base in cash
+        row.base_home = home[k]
+        row.quote_home = at.get((one.venue, one.quote), triangles.NONE) if one.kind == "spot" else triangles.NONE
+        if one.quote in CASH_ASSETS:
+            row.quote_home = triangles.NONE
+
+
+def _fill_instruments(
+    s: Any, instruments: Sequence[Instrument], assets: tuple[str, ...], ranks: Sequence[int]
+) -> None:
+    clusters = sorted({i.cluster for i in instruments})
+    for k, rank in enumerate(ranks):
         one, row = instruments[k], s.instruments[k]
         value = one.tick_lot_e8
         row.value_num, row.value_den = value.numerator, value.denominator

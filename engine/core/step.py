@@ -27,8 +27,10 @@ from engine.contracts.records import (
 from engine.core import (
     bars,
     book,
+    cycles,
     fills,
     funding,
+    legs,
     operator,
     patience,
     portfolio,
@@ -37,6 +39,7 @@ from engine.core import (
     risk,
     selector,
     timers,
+    unwinding,
 )
 from engine.core.compile import i64, kernel
 from engine.core.orders import violation
@@ -72,6 +75,7 @@ def step(s: Any, event: Any, out: Any) -> None:
             fills.order_event(s, event, out)
             patience.carry_on(s, out, i64(event.instrument))
             protect.supervise(s, out, i64(event.instrument))
+            cycles.carry_on(s, out)
     else:
         _other(s, event, out)
     if head.exits_due != 0:
@@ -79,6 +83,7 @@ def step(s: Any, event: Any, out: Any) -> None:
         for i in range(head.instruments):
             if s.positions[i].qty_lots != 0 or s.positions[i].entry_id != 0:
                 protect.supervise(s, out, i)
+        cycles.carry_on(s, out)
 
 
 @kernel
@@ -118,6 +123,11 @@ def _market(s: Any, event: Any, out: Any) -> None:
         table.on_tick(s, out, i, p.strategy)
         protect.watch_target(s, i)
         protect.watch_growth(s, i)
+    if s.pots[i].qty_e8 != 0:
+        legs.mark_pot(s, i)
+        risk.watch_equity(s, out)
+        cycles.carry_on(s, out)
+        unwinding.sweep(s, out, i)
     if closed != 0:
         table.on_bar(s, out, i, closed)
     table.on_price(s, out, i, i64(kind))

@@ -12,6 +12,7 @@ NEVER: Final = 2**62
 MARK_EQUITY: Final = 0  # timer ids below 16 own the slot of the same number
 JUDGE_DAY: Final = 1  # told by whoever ends a run in mid-day
 LOOK: Final = 2  # the earliest moment at which a position is to be looked at though nothing happens
+CYCLE: Final = 3  # a cycle under way waits for this moment
 FIRST_ORDER_TIMER: Final = 16  # id = 16 + order slot
 
 HOUR_NS: Final = 3_600_000_000_000

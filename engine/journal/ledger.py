@@ -384,4 +384,5 @@ _HANDLERS: Final[dict[int, Callable[[_Fold, _Row], None]]] = {
     r.STATE: _state,
     r.GAP: _gap,
     r.VIOLATION: _nothing,
+    r.CYCLE: _nothing,
 }

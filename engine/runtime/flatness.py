@@ -48,8 +48,9 @@ class Books(NamedTuple):
         return [(i, one) for i, one in enumerate(self.core.instruments) if one.venue == self.venue]
 
     def lots(self, i: int) -> int:
-        """Our position, signed."""
-        return int(self.core.state.positions[i].qty_lots)
+        """Our position, signed, and whole lots of its coin in a pot."""
+        in_pot = int(self.core.state.pots[i].qty_e8) // self.core.instruments[i].lot_base_e8
+        return int(self.core.state.positions[i].qty_lots) + in_pot
 
     @property
     def working(self) -> int:

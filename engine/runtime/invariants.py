@@ -35,7 +35,7 @@ from engine.core.orders import ACTIVE
 from engine.core.state import Core
 from engine.runtime.shadow_books import opened
 from engine.runtime.shadow_compare import differences
-from engine.runtime.shadow_gate import Day, judge_day, judge_entry
+from engine.runtime.shadow_gate import Day, judge_cycle, judge_day, judge_entry
 from engine.runtime.shadow_guard import Guard
 from engine.runtime.shadow_rows import Row
 
@@ -49,8 +49,8 @@ _ANSWERS: Final = (
     r.ORDER_ACK, r.ORDER_REJECT, r.CANCEL_ACK, r.CANCEL_REJECT, r.ORDER_EXPIRED, r.ORDER_UNKNOWN, r.ORDER_TRIGGERED,
 )  # fmt: skip
 _OURS: Final = (*_ANSWERS, r.FILL, r.FUNDING, r.PLACE, r.CANCEL)
-_KEPT: Final = (*_OURS, r.BALANCE, r.LIMIT, r.FILTER, r.OPERATOR, r.STATE, r.EQUITY)
-_WATCHED: Final = ("head", "positions", "orders", "wallets", "balances", "limits")
+_KEPT: Final = (*_OURS, r.BALANCE, r.LIMIT, r.FILTER, r.OPERATOR, r.STATE, r.EQUITY, r.CYCLE)
+_WATCHED: Final = ("head", "positions", "orders", "wallets", "balances", "limits", "pots", "cycle")
 
 Array = np.ndarray[Any, Any]
 
@@ -96,8 +96,7 @@ class Monitor:
         self.seq, self.now_ns = numbers["seq"], numbers["now_ns"]
         self._state = numbers["trading_state"]
         self._guard = Guard(self.books)
-        is_flat = all(one.lots == 0 for one in self.books.held)
-        self._peak = numbers["peak_e8"] if is_flat else None  # prices move it while something is open
+        self._peak = numbers["peak_e8"] if self.books.is_flat else None  # prices move it while something is open
         self._group, self._has_entry, self._may_lift, self._is_resumed = self.seq, False, False, False
         self._memory = (-1, b"")
         self.is_failed = False
@@ -215,6 +214,8 @@ class Monitor:
             self._protection(i, self.now_ns)
             if self.books.held[i].lots != 0:
                 self._peak = None
+        if not self.books.pots.is_empty:
+            self._peak = None
         self.books.touched.clear()
         self._has_entry = self._may_lift = False
 
@@ -223,6 +224,12 @@ class Monitor:
             judge_entry(self.books, self.day, self._state, row)
             self._has_entry = True
         self.books.place(row)
+
+    def _cycle(self, row: Row) -> None:
+        if row.reason == reasons.CYCLE_BEGUN:
+            judge_cycle(self.books, self.day, self._state, row)
+            self._has_entry = True
+        self.books.pots.note(row)
 
     def _cancel(self, row: Row) -> None:
         self.books.cancel(row)
@@ -272,6 +279,7 @@ class Monitor:
         """Compare with the core, and look at the clocks. Only while every record the core made was taken."""
         for i in range(len(self.books.held)):
             self._protection(i, max(now_ns, self.now_ns))
+        self._pots_sold(max(now_ns, self.now_ns))
         head = self._core.state.head[0]
         if self._whole and int(head["seq"]) != self.seq:
             text = f"the core took {int(head['seq'])} events, {self.seq} were told"
@@ -292,7 +300,7 @@ class Monitor:
 
     def _see_peak(self, peak_e8: int) -> None:
         """While nothing is open the peak may only go up to what there is: a correction is seen with the next hour."""
-        if any(one.lots != 0 for one in self.books.held):
+        if not self.books.is_flat:
             return
         if self._peak is None or peak_e8 == max(self._peak, self.books.totals.book_e8):
             self._peak = peak_e8
@@ -311,6 +319,16 @@ class Monitor:
         held = self.books.held[i]
         if (wrong := self._guard.look(i, now_ns, mark)) != "":
             self._tell("UNPROTECTED", i, held.opened_ns, wrong)
+
+    def _pots_sold(self, now_ns: int) -> None:
+        pots = self.books.pots
+        patience_ns = int(self._core.state.arbitrage_params[0]["max_seconds"] * 1e9)
+        for i, pot in enumerate(pots.pots):
+            if pot.qty_e8 == 0:
+                continue
+            mark = int(self._core.state.pots[i]["mark_ticks"])
+            if (wrong := pots.look(self.books, i, now_ns, mark, patience_ns)) != "":
+                self._tell("POT_HELD", i, pot.cost_e8, wrong)
 
     def _tell(self, code: str, instrument: int, subject: object, text: str) -> None:
         """Once for each code, instrument and subject."""
@@ -335,4 +353,5 @@ _TAKERS: Final[dict[int, Callable[[Monitor, Row], None]]] = {
     r.OPERATOR: Monitor._operator,
     r.STATE: Monitor._state_note,
     r.EQUITY: Monitor._equity,
+    r.CYCLE: Monitor._cycle,
 }

@@ -65,14 +65,18 @@ def ours_at_least(run_dir: Path) -> Ours:
 def ours_of(run: Recovered) -> Ours:
     """What is ours in a recovered run. Raises Fatal where its manifest names no prefix of its orders."""
     core, manifest = run.core, run.manifest
+    lots = {n: int(one["qty_lots"]) for n, one in enumerate(run.core.state.positions) if one["qty_lots"]}
+    for n, pot in enumerate(core.state.pots):  # coins of conversions are sold like any others
+        if in_pot := int(pot["qty_e8"]) // core.instruments[n].lot_base_e8:
+            lots[n] = lots.get(n, 0) + in_pot
     if not manifest.order_prefix:
         raise Fatal(f"{run.run_dir} names no prefix of its orders (an older version wrote it): look at the venue")
-    positions, orders, told = core.state.positions, core.state.orders, core.state.told
+    orders, told = core.state.orders, core.state.told
     return Ours(
         run=manifest.run_id,
         order_prefix=manifest.order_prefix,
         instruments=core.instruments,
-        lots=MappingProxyType({n: int(one["qty_lots"]) for n, one in enumerate(positions) if one["qty_lots"]}),
+        lots=MappingProxyType(lots),
         roles=MappingProxyType(
             {int(one["client_id"]): int(one["role"]) for one in orders if one["status"] != life.FREE}
         ),

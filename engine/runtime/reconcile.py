@@ -204,6 +204,10 @@ class Reconciler:
             return None
         for gap in gaps:
             await self._close_gap(venue, gap)
+        for home, units in union.pot_gaps(self._core, venue.name, wallets):
+            calm = all(union.is_settled(self._core, i) for i in self._mine(venue))
+            if calm and (confirmed or self._again(venue, f"pot {home}", (units, moved))):
+                self._write_off(venue, home, units)
         short_e8 = union.cash_short_e8(self._core, venue.name, wallets)
         calm = all(union.is_settled(self._core, i) for i in self._mine(venue))
         if short_e8 > SMALL_E8 and calm and (confirmed or self._again(venue, "cash", (short_e8, moved))):
@@ -283,6 +287,15 @@ class Reconciler:
         record["price_ticks"] = touch or int(row["mark_ticks"]) or int(row["stop_ticks"]) or 1
         record["qty_lots"] = 1
         return record[0]
+
+    def _write_off(self, venue: Venue, home: int, units: int) -> None:
+        """Coins of a pot that are not there: booked as a cost."""
+        one = self._core.instruments[home]
+        record = self._record(BALANCE, home)
+        record["index"], record["amount_e8"] = self._core.assets.index(one.base), -units
+        record["bits"] = CORRECTION
+        self._engine.inject(record)
+        self._say(venue, "wallet", f"{units / E8:f} {one.base} of a conversion are not there: booked as a cost")
 
     def _withdraw(self, venue: Venue, short_e8: int) -> None:
         """Less cash than we have there. From a spot wallet somebody took it: a withdrawal, no loss. A perpetual account

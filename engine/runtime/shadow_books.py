@@ -21,6 +21,7 @@ from engine.core import life
 from engine.core.orders import POOL
 from engine.core.state import CASH_ASSETS, Core
 from engine.runtime.shadow_money import NAMES, Terms, share, terms_of
+from engine.runtime.shadow_pots import Pots, pots_of
 from engine.runtime.shadow_rows import Held, Order, Purse, Row, Totals
 
 TRADES_KEPT: Final = 4_096
@@ -46,6 +47,7 @@ class Books:
     seen: list[dict[int, None]]
     next_client_id: int
     repeated: int
+    pots: Pots
     lost: range = range(0)
     """Client ids that an earlier run may have used whose entries the disk lost: their fills are adopted."""
     touched: set[int] = field(default_factory=set)
@@ -59,11 +61,16 @@ class Books:
 
     @property
     def exposure_e8(self) -> int:
-        return sum(one.cost_e8 for one in self.held)
+        return sum(one.cost_e8 for one in self.held) + self.pots.cost_e8
+
+    @property
+    def is_flat(self) -> bool:
+        """No position, and no coins in pots: nothing that a price could change."""
+        return self.pots.is_empty and all(one.lots == 0 for one in self.held)
 
     @property
     def pending_risk_e8(self) -> int:
-        return sum(one.risk_e8 for one in self.orders.values())
+        return sum(one.risk_e8 for one in self.orders.values()) + self.pots.risk_e8
 
     def working(self, i: int, role: int) -> list[Order]:
         """Orders of a role at work for an instrument."""
@@ -85,6 +92,9 @@ class Books:
             self.purses[terms.wallet].reserved_e8 += reserve
         elif row.role == r.ROLE_STOP:
             self.held[i].stop_ticks = row.w3
+        elif row.role == r.ROLE_LEG:
+            reserve = self.pots.reserve_e8(self, row)
+            self.purses[terms.wallet].reserved_e8 += reserve
         self.orders[client_id] = Order(
             client_id, life.SUBMITTED, i, row.side, row.role, row.order_type, row.w1, row.w2, row.w3, 0, reserve, risk,
             row.leverage, row.reason, row.ts_ns, 0, placed_seq=row.seq,
@@ -164,6 +174,9 @@ class Books:
             self.tell("WRONG_INSTRUMENT", i, row.w0, f"a fill of order {row.w0} names another instrument or side")
             return
         self._remember(i, row.w4)
+        if self.pots.is_conversion(self, row, None if order is None else order.role):
+            self._convert(row, order)
+            return
         held = self.held[i]
         if held.lots == 0:
             held.gross_e8 = held.fees_e8 = held.funding_e8 = 0
@@ -172,14 +185,25 @@ class Books:
             if order is not None and order.role == r.ROLE_ENTRY:
                 held.stop_ticks = order.trigger_ticks
         if order is not None:
-            if lots > order.left:
-                self.tell("OVERFILL", i, row.w0, f"order {row.w0} filled {lots} lots, {order.left} were left")
-            self._release(order, min(lots, order.left))
-            order.filled_lots += lots
+            self._count(order, lots)
         self._fold(row, order.leverage if order is not None else max(held.leverage, 1))
         if order is not None:
             self.move(order, life.PART_FILLED if order.left > 0 else life.ALL_FILLED, row.ts_ns)
         self.touched.add(i)
+
+    def _count(self, order: Order, lots: int) -> None:
+        if lots > order.left:
+            text = f"order {order.client_id} filled {lots} lots, {order.left} were left"
+            self.tell("OVERFILL", order.instrument, order.client_id, text)
+        self._release(order, min(lots, order.left))
+        order.filled_lots += lots
+
+    def _convert(self, row: Row, order: Order | None) -> None:
+        if order is not None:
+            self._count(order, row.w2)
+        self.pots.convert(self, row)
+        if order is not None:
+            self.move(order, life.PART_FILLED if order.left > 0 else life.ALL_FILLED, row.ts_ns)
 
     def _remember(self, i: int, trade_id: int) -> None:
         if trade_id == 0:
@@ -275,6 +299,8 @@ class Books:
         asset = self.assets[row.w0]
         self.balances[asset] += row.w3
         if asset not in CASH_ASSETS or all(one.instrument.quote != asset for one in self.terms):
+            if row.bits & r.CORRECTION:
+                self.pots.write_off(self, row._replace(instrument=i))
             return 0
         self.purses[self.terms[i].wallet].cash_e8 += row.w3
         if row.bits & r.CORRECTION:
@@ -334,5 +360,6 @@ def opened(core: Core, instruments: Sequence[Instrument], tell: Tell) -> Books:
         seen=[{int(one): None for one in told["ids"] if one != 0} for told in s.told],
         next_client_id=int(head["next_client_id"]),
         repeated=int(head["repeated"]),
+        pots=pots_of(core),
         lost=range(int(head["lost_from_id"]), int(head["lost_to_id"])),
     )

@@ -93,6 +93,13 @@ def _positions(core: Core, books: Books) -> Iterator[Difference]:
         at_stops += result
         if held.lots != 0 and held.stop_ticks > 0 and (stop - held.stop_ticks) * held.lots < 0:
             yield Difference("STOP_LOOSENED", i, "stop_ticks", stop, held.stop_ticks)
+    for i, pot in enumerate(books.pots.pots):
+        mine = core.state.pots[i]
+        yield from _differs("POT", i, "qty_e8", mine["qty_e8"], pot.qty_e8)
+        yield from _differs("POT", i, "pot cost_e8", mine["cost_e8"], pot.cost_e8)
+        result = books.pots.open_result(books, i, int(mine["mark_ticks"]))
+        yield from _differs("OPEN_RESULT", i, "unrealised_e8 of a pot", mine["unrealised_e8"], result)
+        open_e8 += result
     head = core.state.head[0]
     yield from _differs("OPEN_RESULT", NO_INSTRUMENT, "unrealised_e8", head["unrealised_e8"], open_e8)
     yield from _differs("OPEN_RESULT", NO_INSTRUMENT, "at_stops_e8", head["at_stops_e8"], at_stops)

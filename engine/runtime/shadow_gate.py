@@ -44,7 +44,7 @@ class Day:
         self.fees_e8, self.funding_e8 = totals.fees_e8, totals.funding_e8
         self.start_e8 = self.limit_e8 = None
         self._refitted = False
-        if all(one.lots == 0 for one in self._books.held):
+        if self._books.is_flat:
             self.told(totals.book_e8)
 
     def told(self, start_e8: int) -> None:
@@ -148,6 +148,23 @@ def _judge_money(books: Books, day: Day, row: Row) -> None:
     loss = terms.loss_at_stop(row.side, row.w1, row.w2, row.w3, slippage)
     if limit is not None and loss + lost > limit and not terms.changed_fee:
         books.tell("ENTRY_TRADE_LOSS", i, row.w0, f"entry {row.w0} may lose {loss + lost}, allowed {limit}")
+
+
+def judge_cycle(books: Books, day: Day, state: int, row: Row) -> None:
+    """The same for a cycle that begins: `w3` goes in, and `w4` is what it may lose."""
+    i, limits, tell = row.instrument, books.limits, books.tell
+    if state != ACTIVE:
+        tell("ENTRY_NOT_ACTIVE", i, ("cycle", row.seq), "a cycle was begun while trading is not ACTIVE")
+    for name, measured in (("order_notional_e8", row.w3), ("exposure_e8", books.exposure_e8 + row.w3)):
+        if measured > limits[name]:
+            tell("ENTRY_CAP", i, ("cycle", row.seq, name), f"a cycle: {measured} passes {name} = {limits[name]}")
+    reserve = max(limits["reserve_e8"], per_cent(day.start_e8 or 0, limits["reserve_pct"]))
+    if row.w3 > books.free_e8 - reserve:
+        text = f"a cycle takes {row.w3}, free {books.free_e8}, kept {reserve}"
+        tell("ENTRY_RESERVE", i, ("cycle", row.seq), text)
+    limit = day.trade_limit_e8()
+    if row.w4 <= 0 or (limit is not None and row.w4 > limit):
+        tell("ENTRY_TRADE_LOSS", i, ("cycle", row.seq), f"a cycle may lose {row.w4}, allowed {limit}")
 
 
 def judge_day(books: Books, day: Day, seq: int) -> None:

@@ -120,9 +120,26 @@ def coin_gaps(core: Core, venue: str, found: Sequence[Wallet]) -> Iterator[Gap]:
                 yield Gap(i, lost, 0)
 
 
+def pot_gaps(core: Core, venue: str, found: Sequence[Wallet]) -> Iterator[tuple[int, int]]:
+    """Pots (see `engine.core.legs`) of which the wallet holds less than positions and pots together: the home pair and
+    the missing 1e-8 units. What positions need is theirs first."""
+    held = {one.asset: one.free + one.locked for one in found}
+    by_base = _by_base(core, venue)
+    for i, one in enumerate(core.instruments):
+        pot = int(core.state.pots[i]["qty_e8"])
+        if pot == 0 or one.venue != venue:
+            continue
+        there = int(held.get(one.base, Decimal(0)) * E8)
+        left = max(there - sum(_coins_e8(core, k) for k in by_base.get(one.base, [])), 0)
+        if left < pot:
+            yield i, pot - left
+
+
 def _by_base(core: Core, venue: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for i, one in enumerate(core.instruments):
+        if core.state.instruments[i]["base_is_cash"]:
+            continue  # counted with the cash
         if one.venue == venue and one.kind == "spot" and int(core.state.positions[i]["qty_lots"]) > 0:
             found.setdefault(one.base, []).append(i)
     return found
@@ -151,5 +168,8 @@ def is_settled(core: Core, i: int) -> bool:
 
 def moving(core: Core) -> tuple[Any, ...]:
     """What changes whenever an order or a position does: two looks with the same in between compare the same thing."""
-    positions, orders = core.state.positions, core.state.orders
-    return positions["qty_lots"].tobytes(), orders["status"].tobytes(), orders["filled_lots"].tobytes()
+    positions, orders, pots = core.state.positions, core.state.orders, core.state.pots
+    return (
+        positions["qty_lots"].tobytes(), orders["status"].tobytes(), orders["filled_lots"].tobytes(),
+        pots["qty_e8"].tobytes(),
+    )  # fmt: skip

@@ -39,7 +39,7 @@ from engine.sandbox.show import BOOK_LEVELS, Levels, announce
 from engine.sandbox.tape import MOST_TICKS, Tape, Trade
 from engine.sandbox.ticket import OrderRefused, Ticket
 from engine.sandbox.wallet import Wallet
-from engine.simulation.venue import SimulationModel, new_venue
+from engine.simulation.venue import SimulationModel, keep_apart, new_venue
 
 __all__ = ["FILTER_REASONS", "MAX_STOPS", "Exchange", "Levels", "OrderRefused", "Ticket"]
 
@@ -85,7 +85,9 @@ class Exchange(FairCounter):
             self.accounts.add(Wallet(self.tapes, {name: self._new_venue() for name in self.quotes}, given))
 
     def _new_venue(self) -> Any:
-        return new_venue(self._core, self._model)
+        venue = new_venue(self._core, self._model)
+        keep_apart(venue)
+        return venue
 
     # --- the market -------------------------------------------------------------------------------
 

@@ -2,6 +2,8 @@
 
 Rules
 -----
+* Dollars and stablecoins are one cash; coins lie in the row of their pair with cash (`base_row`, `quote_row`), so that
+  a pair paid in coins is paid with those coins.
 * Cash is never spent twice: resting spot buys and opening perpetual limits lock what they may need, resting
   spot sells lock their coins. Perpetual stops lock nothing until they trigger, as at the exchange.
 * What cannot be paid for when it would execute is not executed: `affordable` cuts it and the rest expires.
@@ -52,10 +54,33 @@ def free_cash(v: Any) -> int:
 
 
 @kernel
+def free_in(v: Any, row: int) -> int:
+    """What of the coins in a row, or (-1) of the cash, is not promised to orders."""
+    return free_cash(v) if row < 0 else v.holdings[row].base_e8 - v.promised_e8[row]
+
+
+@kernel
+def promise(v: Any, row: int, amount: int) -> None:
+    """Promise coins of a row, or (-1) cash; negative: take the promise back."""
+    if row < 0:
+        v.head[0].locked_e8 += amount
+    else:
+        v.promised_e8[row] += amount
+
+
+@kernel
+def move(v: Any, row: int, amount: int) -> None:
+    """Add to the coins of a row, or (-1) to the cash."""
+    if row < 0:
+        v.head[0].cash_e8 += amount
+    else:
+        v.holdings[row].base_e8 += amount
+
+
+@kernel
 def free_lots(v: Any, i: int) -> int:
-    """Whole lots of a coin that are not promised to resting sells."""
-    holding = v.holdings[i]
-    return holding.base_e8 // v.instruments[i].lot_base_e8 - holding.locked_lots
+    """Whole lots of a coin that are not promised."""
+    return free_in(v, v.base_row[i]) // v.instruments[i].lot_base_e8
 
 
 @kernel
@@ -102,7 +127,7 @@ def affordable(v: Any, order: Any, ticks: int, lots: int) -> int:
             return least
     elif order.side < 0:
         return max(min(lots, free_lots(v, i)), 0)
-    free = free_cash(v)
+    free = free_in(v, v.quote_row[i])
     if need(v, order, ticks, lots) <= max(free, 0):
         return lots
     too_many = lots
@@ -139,23 +164,28 @@ def funds_reason(v: Any, order: Any, worst_ticks: int) -> int:
 @kernel
 def lock(v: Any, order: Any) -> None:
     """Promise what a resting order may need."""
+    i = order.instrument
     is_stop = order.order_type == STOP_MARKET or order.order_type == STOP_LIMIT
-    is_spot = v.instruments[order.instrument].is_perp == 0
+    is_spot = v.instruments[i].is_perp == 0
     if is_spot and order.side < 0:
-        v.holdings[order.instrument].locked_lots += order.left_lots
+        v.holdings[i].locked_lots += order.left_lots
+        promise(v, v.base_row[i], order.left_lots * v.instruments[i].lot_base_e8)
     elif is_spot or not is_stop:
         ticks = order.trigger_ticks if order.order_type == STOP_MARKET else order.price_ticks
-        order.locked_e8 = max(min(need(v, order, ticks, order.left_lots), free_cash(v)), 0)
-        v.head[0].locked_e8 += order.locked_e8
+        row = v.quote_row[i]
+        order.locked_e8 = max(min(need(v, order, ticks, order.left_lots), free_in(v, row)), 0)
+        promise(v, row, order.locked_e8)
 
 
 @kernel
 def unlock(v: Any, order: Any) -> None:
     """Take the promise back."""
-    if v.instruments[order.instrument].is_perp == 0 and order.side < 0:
-        v.holdings[order.instrument].locked_lots -= order.left_lots
+    i = order.instrument
+    if v.instruments[i].is_perp == 0 and order.side < 0:
+        v.holdings[i].locked_lots -= order.left_lots
+        promise(v, v.base_row[i], -order.left_lots * v.instruments[i].lot_base_e8)
     else:
-        v.head[0].locked_e8 -= order.locked_e8
+        promise(v, v.quote_row[i], -order.locked_e8)
         order.locked_e8 = 0
 
 
@@ -176,14 +206,14 @@ def fill(v: Any, order: Any, ticks: int, lots: int, bits: int) -> None:
         _move_perp(v, order, ticks, lots)
         head.cash_e8 -= fee
     else:
-        head.cash_e8 -= side * value
-        v.holdings[i].base_e8 += side * lots * instrument.lot_base_e8
+        move(v, v.quote_row[i], -side * value)
+        move(v, v.base_row[i], side * lots * instrument.lot_base_e8)
         if pays_in_base(instrument, side) and rate > 0:
             fee = fee_up(lots * instrument.lot_base_e8, rate)
-            v.holdings[i].base_e8 -= fee
+            move(v, v.base_row[i], -fee)
             bits |= FEE_IN_BASE
         else:
-            head.cash_e8 -= fee
+            move(v, v.quote_row[i], -fee)
     order.left_lots -= lots
     report = reply(v, FILL, order, 0)
     report.bits = bits

@@ -85,7 +85,8 @@ HOLDING: Final = _integers(
 
 def new_venue(core: Core, model: SimulationModel) -> Flat:
     """A venue with the core's instruments and starting balances, and its own memory of both. It is one account with one
-    cash, whatever venues the instruments name: a backtest over several of them trades from a common purse."""
+    cash, whatever venues the instruments name: a backtest over several of them trades from a common purse, and dollars
+    and stablecoins are one. Coins are kept by asset: what was bought for cash pays in a pair that is paid in it."""
     n = len(core.instruments)
     arrays: dict[str, np.ndarray[Any, Any]] = {
         "head": np.zeros(1, VENUE_HEAD),
@@ -95,6 +96,9 @@ def new_venue(core: Core, model: SimulationModel) -> Flat:
         "live": np.zeros(POOL, np.int64),  # slots of resting orders, oldest first
         "working": np.zeros(n, np.int64),  # resting orders by instrument
         "holdings": np.zeros(n, HOLDING),
+        "promised_e8": np.zeros(n, np.int64),  # of the coins that lie in a row, promised to orders
+        "base_row": core.state.instruments["base_home"].copy(),  # where an instrument's coins lie, -1: in the cash
+        "quote_row": core.state.instruments["quote_home"].copy(),  # where what pays for it lies
         "sends": np.zeros(SENDS, RECORD),  # commands on their way; ts_ns is their arrival
         "replies": np.zeros(REPLIES, RECORD),  # answers on their way; ts_ns is their arrival
     }
@@ -106,10 +110,23 @@ def new_venue(core: Core, model: SimulationModel) -> Flat:
     head.stop_slip_e8 = round(model.stop_slippage_bps * 10_000)
     head.book_levels = int(model.book_levels)
     head.liquidation_fee_e8 = round(model.liquidation_fee_bps * 10_000)
+    for i, row in enumerate(arrays["instruments"]):
+        if row["base_is_cash"] == 0 and row["base_home"] < 0:
+            arrays["base_row"][i] = i
     return Flat("venue", arrays)
 
 
-VENUE_FIELDS: Final = ("head", "instruments", "books", "orders", "live", "working", "holdings", "sends", "replies")
+def keep_apart(venue: Flat) -> None:
+    """Make it a venue of one quote asset, whatever that is: its cash pays for everything, and each instrument's coins
+    are its own. For whoever keeps one wallet over several such venues."""
+    venue.base_row[:] = np.arange(len(venue.base_row))
+    venue.quote_row[:] = -1
+
+
+VENUE_FIELDS: Final = (
+    "head", "instruments", "books", "orders", "live", "working", "holdings", "sends", "replies",
+    "promised_e8", "base_row", "quote_row",
+)  # fmt: skip
 
 
 def venue_memory(venue: Flat) -> dict[str, np.ndarray[Any, Any]]:

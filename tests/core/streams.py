@@ -192,7 +192,7 @@ def _funding(rng: np.random.Generator, weather: Weather, i: int) -> Array:
 SUMS, IDENTITY, NEGATIVE, RESERVE, NAKED, UNSIZED, LATE, GREEDY, WALLETS, OVERDRAWN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 FINDINGS: Final = {
     SUMS: "a running sum is not the sum of its parts",
-    IDENTITY: "cash + cost of open spot positions is not deposits + gross - fees + funding",
+    IDENTITY: "cash + cost of open spot positions and pots is not deposits + gross - fees + funding",
     NEGATIVE: "a reserve, margin or cost is negative",
     RESERVE: "free cash is below the dollar reserve",
     NAKED: "an open position has neither a working stop nor an exit under way",
@@ -304,7 +304,10 @@ def audit(s: Any, since: Any) -> int:
         opened += 1 if p.qty_lots != 0 else 0
         if s.instruments[i].is_perp == 0:
             cost += p.cost_e8 if p.qty_lots >= 0 else -p.cost_e8
-        if p.cost_e8 < 0 or p.margin_e8 < 0:
+        cost += s.pots[i].cost_e8
+        exposure += s.pots[i].cost_e8
+        unrealised += s.pots[i].unrealised_e8
+        if p.cost_e8 < 0 or p.margin_e8 < 0 or s.pots[i].cost_e8 < 0 or s.pots[i].qty_e8 < 0:
             return NEGATIVE
         naked = is_protected(s, i)
         if naked != 0:
@@ -313,7 +316,8 @@ def audit(s: Any, since: Any) -> int:
             return LATE
         if is_greedy(s, i):
             return GREEDY
-    reserved = risk = pending = 0
+    reserved = pending = 0
+    risk = s.cycle[0].risk_e8
     for slot in range(s.orders.shape[0]):
         order = s.orders[slot]
         reserved += order.reserve_e8

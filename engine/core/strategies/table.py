@@ -6,10 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from engine.core.compile import kernel
-from engine.core.strategies import crossover, momentum, scalping
+from engine.core.strategies import arbitrage, crossover, momentum, scalping
 from engine.core.strategies.spec import Strategy
 
-STRATEGIES: Final[tuple[Strategy, ...]] = (momentum.STRATEGY, crossover.STRATEGY, scalping.STRATEGY)
+STRATEGIES: Final[tuple[Strategy, ...]] = (
+    momentum.STRATEGY,
+    crossover.STRATEGY,
+    arbitrage.STRATEGY,
+    scalping.STRATEGY,
+)
 """By rising number."""
 
 LAST_NUMBER: Final = STRATEGIES[-1].number

@@ -74,10 +74,25 @@ def read(folder: Path, instruments: Sequence[Instrument], venue: Flat) -> Array 
     venue.orders[:] = orders
     is_order = orders["client_id"] != 0
     venue.orders["instrument"][is_order] = moved[orders["instrument"][is_order]]
+    _gather(venue)
     history = saved.parts["history"]
     assert isinstance(history, np.ndarray)
     history["instrument"] = moved[history["instrument"]]
     return picked(history, history["instrument"] < len(instruments))
+
+
+def _gather(venue: Flat) -> None:
+    """Coins lie in the row of their home now, whichever that was, and what is promised follows from the orders."""
+    for row, home in enumerate(venue.base_row.tolist()):
+        if home not in (-1, row):
+            venue.holdings["base_e8"][home] += venue.holdings["base_e8"][row]
+            venue.holdings["base_e8"][row] = 0
+        if home >= 0:
+            lots = int(venue.holdings["locked_lots"][row])
+            venue.promised_e8[home] += lots * int(venue.instruments["lot_base_e8"][row])
+    for order in venue.orders[venue.orders["client_id"] != 0]:
+        if (home := int(venue.quote_row[order["instrument"]])) >= 0:
+            venue.promised_e8[home] += order["locked_e8"]
 
 
 def _array(parts: dict[str, Array | bytes], name: str, venue: Flat, path: Path) -> Array:

@@ -178,7 +178,7 @@ class _Account:
         found = {self._desk.cash_asset: [int(head.cash_e8) - locked, locked]}
         for number, one in self._desk.mine:
             if one.kind == "spot":
-                held, promised = flat.holdings[number], int(flat.holdings[number].locked_lots) * one.lot_base_e8
+                held, promised = flat.holdings[number], int(flat.promised_e8[number])
                 sums = found.setdefault(one.base, [0, 0])
                 sums[0] += int(held.base_e8) - promised
                 sums[1] += promised
