@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.records import OUTCOME
+from engine.contracts.records import BUY, OUTCOME
 from engine.core.compile import kernel
 from engine.core.output import emit
 
@@ -80,23 +80,42 @@ def settle(
 ) -> None:
     """A trade of instrument `i` is over: note its outcome and learn from it. `risk_e8` <= 0: it had no plan."""
     decision = s.decisions[i]
+    note = _note(s, out, i, strategy, side, trade_no, opened_ns, net_e8, risk_e8, decision.regime)
+    note.confidence_e9 = decision.confidence_e9
+    note.forecast_e9 = decision.forecast_e9
+    note.forecast_age_ns = decision.forecast_age_ns
+
+
+@kernel
+def settle_cycle(
+    s: Any, out: Any, i: int, strategy: int, trade_no: int, opened_ns: int, net_e8: int, risk_e8: int
+) -> None:
+    """The same of conversions that end where they began, within seconds: no position was held and no forecast asked."""
+    _note(s, out, i, strategy, BUY, trade_no, opened_ns, net_e8, risk_e8, s.climate[0].regime)
+
+
+@kernel
+def _note(
+    s: Any, out: Any, i: int, strategy: int, side: int, trade_no: int, opened_ns: int, net_e8: int, risk_e8: int,
+    regime: int,
+) -> Any:  # fmt: skip
+    """The note without a forecast; what it says is learned."""
     hour = (opened_ns // HOUR_NS) % HOURS
     note = emit(s, out, OUTCOME, i)
     note.strategy = strategy
     note.side = side
-    note.regime = decision.regime
+    note.regime = regime
     note.hour = hour
     note.trade_no = trade_no
-    note.r_e9 = 0
-    note.confidence_e9 = decision.confidence_e9
-    note.forecast_e9 = decision.forecast_e9
-    note.forecast_age_ns = decision.forecast_age_ns
+    note.r_e9 = note.confidence_e9 = note.forecast_e9 = 0
+    note.forecast_age_ns = NO_FORECAST
     if risk_e8 <= 0:
-        return
+        return note
     r = float(net_e8) / float(risk_e8)
     note.r_e9 = int(np.floor(min(max(r, -1e9), 1e9) * R_E9))
     if 0 < strategy < s.expectancy.shape[0]:
-        _learn(s, strategy, decision.regime, hour, min(max(r, -MOST_R), MOST_R))
+        _learn(s, strategy, regime, hour, min(max(r, -MOST_R), MOST_R))
+    return note
 
 
 @kernel
