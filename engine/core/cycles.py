@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import IOC, LIMIT_ORDER, ROLE_LEG
-from engine.core import life, rehearsal, timers
+from engine.core import life, regime, rehearsal, timers
 from engine.core.compile import kernel
 from engine.core.conversion import is_orderable, lots_for
 from engine.core.cycle_state import (
@@ -54,6 +54,7 @@ def begin(s: Any, out: Any, number: int, plan: Plan, is_shadow: bool) -> None:
     p = s.arbitrage_params[0]
     way = s.triangles[number]
     now = s.head[0].now_ns
+    regime.on_cycle(s)
     reset(c, now, p.max_seconds)
     for k in range(3):
         c.legs[k] = way.legs[k]

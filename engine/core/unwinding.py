@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.contracts import reasons
 from engine.contracts.records import BUY, CLOSED, EXCURSION, GAP, IOC, LIMIT_ORDER, MARKET, ROLE_LEG, TRADE_SIZE
-from engine.core import timers
+from engine.core import outcomes, selector, timers
 from engine.core.compile import kernel
 from engine.core.conversion import is_orderable, lots_for
 from engine.core.cycle_state import IDLE, SECOND_NS, UNWIND, reset
@@ -137,9 +137,7 @@ def _place_back(s: Any, out: Any, i: int, side: int, kind: int, price: int, lots
     c = s.cycle[0]
     c.paid_e8 = c.got_e8 = 0
     c.is_back = 1
-    c.client_id = place(
-        s, out, i, ROLE_LEG, side, kind, IOC, 0, price, lots, 0, 0, reasons.UNWIND_LEG, NUMBER, 1
-    )
+    c.client_id = place(s, out, i, ROLE_LEG, side, kind, IOC, 0, price, lots, 0, 0, reasons.UNWIND_LEG, NUMBER, 1)
     if c.client_id == 0:  # no free order now
         c.due_ns = s.head[0].now_ns + SECOND_NS
         timers.arm(s, timers.CYCLE, c.due_ns)
@@ -186,6 +184,7 @@ def _note_trade(s: Any, out: Any, reason: int, net_e8: int) -> None:
     i = c.legs[0]
     trade_no = head.next_trade_no
     head.next_trade_no += 1
+    outcomes.settle_cycle(s, out, i, NUMBER, trade_no, c.opened_ns, net_e8, c.risk_e8)
     note = emit(s, out, CLOSED, i)
     note.strategy = NUMBER
     note.side = BUY
@@ -217,3 +216,4 @@ def _note_trade(s: Any, out: Any, reason: int, net_e8: int) -> None:
         note.loss_e8 = -net_e8
         note.planned_e8 = limit
         head.day_gap_reason = cause
+        selector.demote(s, out, NUMBER, reasons.SHARE_DEMOTED_GAP)

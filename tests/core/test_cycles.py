@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -50,6 +51,10 @@ def test_three_legs_bring_home_more_than_went_out() -> None:
     said = fill(desk)
     check_books(desk)
     (closed,) = notes(said, r.CLOSED)
+    (outcome,) = notes(said, r.OUTCOME)
+    assert outcome.trade_no == closed.trade_no and outcome.strategy == STRATEGY.number
+    assert outcome.r_e9 == math.floor((closed.gross_e8 - closed.fees_e8) / closed.risk_e8 * 1e9) > 0
+    assert desk.state.expectancy[STRATEGY.number]["trades"].sum() == 1 == desk.state.climate[0].cycles
     (cycle,) = notes(said, r.CYCLE)
     assert closed["reason"] == cycle["reason"] == reasons.CYCLE_DONE
     assert closed["gross_e8"] - closed["fees_e8"] == desk.head.gross_e8 - desk.head.fees_e8 > 0

@@ -35,6 +35,7 @@ from engine.core.limits import Limits
 from engine.core.outcomes import settle
 from engine.core.output import drain
 from engine.core.selector import demote, granted, on_clock
+from engine.core.strategies.table import STRATEGIES
 
 A, B = 1, 2  # momentum and crossover
 NAMES = [param.name for param in selector.PARAMS]
@@ -346,3 +347,8 @@ def test_a_whole_session_chooses_and_keeps_its_share_of_the_risk() -> None:
     demoted = {reasons.SHARE_DEMOTED_GAP, reasons.SHARE_DEMOTED_DAY} & set(shares["reason"])
     assert demoted or reasons.NOT_SELECTED not in played.of(REFUSED)["reason"]
     assert set(shares["instrument"]) == {NO_INSTRUMENT}
+
+
+def test_tiers_are_those_of_the_document() -> None:
+    tiers = {"arbitrage": 1, "momentum": 2, "crossover": 2, "scalping": 3}
+    assert {row.name: row.tier for row in STRATEGIES} == {row.name: tiers[row.name] for row in STRATEGIES}

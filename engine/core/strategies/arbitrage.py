@@ -367,5 +367,5 @@ def forget(s: Any, i: int) -> None:
 
 
 STRATEGY: Final = Strategy(
-    NUMBER, "arbitrage", "Triangular arbitrage", PARAMS, DESK, on_bar, on_tick, forget, on_price=on_price
+    NUMBER, "arbitrage", "Triangular arbitrage", PARAMS, DESK, on_bar, on_tick, forget, on_price=on_price, tier=1
 )
