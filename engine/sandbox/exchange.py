@@ -112,8 +112,10 @@ class Exchange(FairCounter):
 
     def _by_quote(self, events: Any) -> list[tuple[str, Any]]:
         """The events by quote asset, in their order where one venue may pay for what happens at another."""
+        if not len(events):  # nothing of a dislocation is due
+            return []
         if len(self.quotes) == 1:
-            return [(self.quotes[0], events)] if len(events) else []
+            return [(self.quotes[0], events)]
         events = events[events["instrument"] < len(self.tapes)]
         numbers = self._quote_of[events["instrument"]]
         if all(sum(not self._is_idle(one, quote) for quote in self.quotes) < 2 for one in self.accounts.all):

@@ -18,15 +18,17 @@ def test_every_quote_arrives_and_has_a_time(running: Running, even: bool) -> Non
     async def words(ws: aiohttp.ClientWebSocketResponse) -> Any:
         await asyncio.to_thread(running.tell, "/rate", {"quotes_per_s": 4000, "seconds": 0.25, "even": even})
         heard = []
-        sent: Any = {}
-        while not sent or len(heard) < sent["played"]:
-            heard.append((json.loads((await ws.receive(10)).data)["data"], time.monotonic_ns()))
-            if len(heard) >= 800 and not sent.get("is_over"):
+        sent: Any = {"played": 0, "is_over": False}
+        while len(heard) < sent["played"] or not sent["is_over"]:
+            if len(heard) < sent["played"]:
+                heard.append((json.loads((await ws.receive(10)).data)["data"], time.monotonic_ns()))
+            else:
                 sent = await asyncio.to_thread(running.tell, "/sent", {})
         return heard, sent
 
     heard, sent = talk(f"{running.ws}/stream?streams=btcusdt@bookTicker/ethusdt@bookTicker", words)
-    assert sent["symbols"] == ["BTCUSDT", "ETHUSDT"] and len(heard) >= 800
+    assert sent["symbols"] == ["BTCUSDT", "ETHUSDT"] and len(heard) == sent["played"]
+    assert 100 < len(heard) <= 1000, "a busy machine plays fewer of the thousand"
     for place, symbol in enumerate(sent["symbols"], 1):
         mine = [(quote["u"], at) for quote, at in heard if quote["s"] == symbol]
         assert [number for number, _ in mine] == list(range(mine[0][0], mine[0][0] + len(mine)))
