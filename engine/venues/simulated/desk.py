@@ -87,17 +87,17 @@ class Desk:
     def open(self, instruments: Sequence[Instrument]) -> None:
         """Open the account, as it was saved where it was. Once; a second time changes nothing.
 
-        Raises BadInput where a symbol is not paid in dollars (or its stand-ins), and what `saved.read` raises.
+        Raises BadInput where a symbol is paid in what cannot be bought for dollars here, and what `saved.read` raises.
         """
         if self._paper is not None:
             return
-        for one in instruments:
-            if one.venue == self.name and one.quote not in CASH_ASSETS:
-                raise BadInput(
-                    f"{self.name}: {one.symbol} is paid in {one.quote}; a simulated account has dollar cash only "
-                    f"({', '.join(CASH_ASSETS)}): leave the symbol out"
-                )
         flat = new_account(instruments, self._model, self._capital_usd)
+        for number, one in enumerate(instruments):
+            if one.venue == self.name and one.quote not in CASH_ASSETS and flat.quote_row[number] < 0:
+                raise BadInput(
+                    f"{self.name}: {one.symbol} is paid in {one.quote}; a simulated account begins with dollar cash only "
+                    f"({', '.join(CASH_ASSETS)}): add a pair that sells {one.quote} for it, or leave the symbol out"
+                )
         if self._folder is not None:
             earlier = saved.read(self._folder, instruments, flat)
             self.was_restored = earlier is not None
