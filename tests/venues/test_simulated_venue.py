@@ -234,7 +234,7 @@ async def test_questions_before_it_runs_are_to_be_asked_again() -> None:
         await venue.account.wallets()
 
 
-async def test_symbols_that_are_not_paid_in_dollars_are_refused() -> None:
+async def test_symbols_paid_in_what_no_dollars_buy_are_refused() -> None:
     with pytest.raises(BadInput, match="paid in BTC"):
         async with Bench(spot(quote="BTC")):
             pass

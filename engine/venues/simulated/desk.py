@@ -95,7 +95,7 @@ class Desk:
         for number, one in enumerate(instruments):
             if one.venue == self.name and one.quote not in CASH_ASSETS and flat.quote_row[number] < 0:
                 raise BadInput(
-                    f"{self.name}: {one.symbol} is paid in {one.quote}; a simulated account begins with dollar cash only "
+                    f"{self.name}: {one.symbol} is paid in {one.quote}; a simulated account begins with dollars "
                     f"({', '.join(CASH_ASSETS)}): add a pair that sells {one.quote} for it, or leave the symbol out"
                 )
         if self._folder is not None:
