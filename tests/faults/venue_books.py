@@ -9,6 +9,7 @@ from engine_rig import Trading
 
 from engine.contracts import records as r
 from engine.contracts.instruments import E8, Instrument
+from engine.core.state import CASH_ASSETS
 from engine.research.replay import replay
 
 
@@ -26,7 +27,7 @@ async def agree(running: Trading, since: Trading | None = None) -> None:
     held = {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in account["balances"]}
     for index, asset in enumerate(running.core.assets):
         assert held.get(asset, Decimal(0)) * E8 == int(core.balances[index]), (asset, held, core.balances)
-    assert core.head[0].cash_e8 == held["USDT"] * E8
+    assert core.head[0].cash_e8 == sum(held.get(asset, Decimal(0)) for asset in CASH_ASSETS) * E8
     replayed = replay(running.service.run_dir)
     assert replayed.ok, replayed.first_difference
 
