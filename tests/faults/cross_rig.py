@@ -97,7 +97,7 @@ async def crossing(
     shares = {venue.name: CASH / len(venues) for venue, _ in venues}
     plan = LivePlan(
         world="live", home=home, venues=venues, strategies=strategies or {"arbitrage": EAGER}, limits=limits,
-        capital_usd=CASH, wallets_usd=shares, must_hold_usd=shares, timeframes_s=TIMEFRAMES, warm_up_bars=2,
+        capital_usd=CASH, wallets_usd=shares, must_hold_usd=shares, timeframes_s=TIMEFRAMES, warm_up_bars=6,
         order_prefix=f"t{account}",
     )  # fmt: skip
     inflight.LATE_S = LATE_S  # type: ignore[misc]

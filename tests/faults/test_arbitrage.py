@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pytest
 from cross_rig import (
+    CROSS,
+    EAGER,
     LEGS,
     TRIANGLE,
     CrossFloor,
@@ -27,8 +29,10 @@ from cross_rig import (
 from engine_rig import Trading
 from venue_books import agree
 
+from engine.contracts import records as r
 from engine.contracts.instruments import E8
 from engine.contracts.reasons import CYCLE_UNWOUND
+from engine.core.strategies.table import NAMES as STRATEGY_NAMES
 from engine.markets.dislocations import Dislocating
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
@@ -121,6 +125,32 @@ async def test_a_fault_on_any_leg_costs_no_more_than_the_bound(
     assert len(found) >= 4 and (unwound >= 4 or not TROUBLES[trouble].breaks), found
     assert left_over_usd(running) < DUST_USD
     await agree(running)
+
+
+MOMENTUM = {
+    "fast": 2, "slow": 3, "agree": 1, "breakout_bars": 2, "surge": 0, "surge_span": 2, "atr_span": 2,
+    "cooldown_bars": 1, "min_breadth": 0, "min_turnover_usd": 0, "min_stop_pct": 0.1, "entry_cap_bps": 50,
+}  # fmt: skip
+"""Enters at the first rise, so that there is something to see within seconds."""
+PERPS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+
+
+async def test_the_strategies_share_an_account_and_break_no_limit(tmp_path: Path) -> None:
+    """The monitor's own books find no limit broken (`crossing` asserts it) while all of them trade."""
+    how = Dislocating(per_minute=40, bps=120, duration_ms=1_000)
+    floor = CrossFloor(tmp_path, (*CROSS, *PERPS), dislocations=how, seconds=60, seed=4)
+    strategies = {"arbitrage": EAGER, "momentum": MOMENTUM}
+    try:
+        async with crossing(floor, tmp_path, strategies=strategies, perps=PERPS) as running:
+            positions = running.core.state.positions
+            await running.until(lambda: judged(running) >= 2 and bool(positions["qty_lots"].any()), 40)
+            await running.until(lambda: is_idle(running), 10)
+            await running.emergency()
+        records = running.records()["record"]
+        placed = records[records["kind"] == r.PLACE]
+        assert {STRATEGY_NAMES[int(one)] for one in placed["strategy"]} == set(strategies)
+    finally:
+        floor.stop()
 
 
 @pytest.mark.soak
