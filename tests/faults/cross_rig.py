@@ -9,7 +9,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from engine_rig import CASH, LATE_S, TIMEFRAMES, Running, Trading, spot, usdm
+from engine_rig import CASH, LATE_S, Running, Trading, spot, usdm
 
 from engine.contracts import reasons
 from engine.contracts import records as r
@@ -34,6 +34,7 @@ LEGS: Final = {1: ("ETHUSDT", "ETHBTC", "BTCUSDT"), -1: ("BTCUSDT", "ETHBTC", "E
 EAGER: Final[dict[str, float]] = {"shadow_cycles": 0, "judged_cycles": 64, "max_seconds": 2.0}
 NONE: Final = Dislocating()
 USUAL: Final = Limits()
+TIMEFRAMES_S: Final = (1, 2, 4)
 HISTORY_S: Final = 60.0
 READY_S: Final = 20.0
 ENDED: Final = (reasons.CYCLE_DONE, reasons.CYCLE_UNWOUND, reasons.CYCLE_MISSED)
@@ -97,7 +98,7 @@ async def crossing(
     shares = {venue.name: CASH / len(venues) for venue, _ in venues}
     plan = LivePlan(
         world="live", home=home, venues=venues, strategies=strategies or {"arbitrage": EAGER}, limits=limits,
-        capital_usd=CASH, wallets_usd=shares, must_hold_usd=shares, timeframes_s=TIMEFRAMES, warm_up_bars=6,
+        capital_usd=CASH, wallets_usd=shares, must_hold_usd=shares, timeframes_s=TIMEFRAMES_S, warm_up_bars=6,
         order_prefix=f"t{account}",
     )  # fmt: skip
     inflight.LATE_S = LATE_S  # type: ignore[misc]
