@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import pytest
 from cross_rig import (
-    CROSS,
     EAGER,
     LEGS,
     TRIANGLE,
@@ -105,11 +104,16 @@ async def aim(floor: CrossFloor, trouble: Trouble, symbol: str) -> None:
 
 
 async def go_apart(running: Trading, bps: float) -> None:
-    """ETH/BTC leaves the others for two seconds; a cycle takes its chance, meets its trouble, and ends."""
-    before, wanted = int(running.core.state.cycle[0].ended_ns), {"symbol": "ETHBTC", "bps": bps, "depth_usd": 600}
+    """ETH/BTC leaves the others for a second; a cycle takes its chance and meets its trouble. Until it is over."""
+    cycle, exchange = running.core.state.cycle[0], running.floor.exchange
+    before, wanted = int(cycle.ended_ns), {"symbol": "ETHBTC", "bps": bps, "depth_usd": 600, "duration_ms": 1_000}
     await asyncio.to_thread(running.floor.tell, "/dislocate", wanted)
-    armed, cycle = running.floor.exchange.faults.armed, running.core.state.cycle[0]
-    await running.until(lambda: not armed and int(cycle.ended_ns) > before and is_idle(running), 12)
+
+    def is_over() -> bool:
+        told = exchange.dislocated
+        return not exchange.faults.armed and not told.stands(told.begun[-1]) and int(cycle.ended_ns) > before
+
+    await running.until(lambda: is_over() and is_idle(running), 15)
     await running.settle()
 
 
@@ -143,12 +147,12 @@ PERPS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 async def test_the_strategies_share_an_account_and_break_no_limit(tmp_path: Path) -> None:
     """The monitor's own books find no limit broken (`crossing` asserts it) while all of them trade."""
     how = Dislocating(per_minute=40, bps=120, duration_ms=1_000)
-    floor = CrossFloor(tmp_path, (*CROSS, *PERPS), dislocations=how, seconds=60, seed=4)
+    floor = CrossFloor(tmp_path, (*TRIANGLE, "BTC/EUR", "EUR/USDT", *PERPS), dislocations=how, seconds=120, seed=4)
     strategies = {"arbitrage": EAGER, "momentum": MOMENTUM}
     try:
         async with crossing(floor, tmp_path, strategies=strategies, perps=PERPS, limits=ROOMY) as running:
             positions = running.core.state.positions
-            await running.until(lambda: judged(running) >= 2 and bool(positions["qty_lots"].any()), 40)
+            await running.until(lambda: judged(running) >= 2 and bool(positions["qty_lots"].any()), 90)
             await running.until(lambda: is_idle(running), 10)
             await running.emergency()
         records = running.records()["record"]
