@@ -26,16 +26,27 @@ SPEED: Final = 20
 SEED: Final = 7
 HISTORY_MIN: Final = 40  # what the strategy's means need
 MINUTES: Final = 160  # six minutes of demo; making more of it delays the start
-SYMBOLS: Final = tuple(f"{coin}/USDT" for coin in (
-    "BTC", "ETH", "AXO", "BREN", "CEDA", "DUNE", "EMBR", "FLUX",
-))  # fmt: skip
+COINS: Final = ("BTC", "ETH", "AXO", "BREN", "CEDA", "DUNE", "EMBR", "FLUX")
+SPOT: Final = (*(f"{coin}/USDT" for coin in COINS), "ETH/BTC", "USDC/USDT", "BTC/USDC", "ETH/USDC")
+PERPETUALS: Final = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+DISLOCATIONS: Final = {"--dislocations": 1, "--dislocation-bps": 80, "--dislocation-ms": 20_000}
+"""Of market time: every few seconds a pair leaves the others for a second. Chosen so that there is something to see."""
+CAPITAL: Final = {"sandbox": 600.0, "futures": 400.0}
 TIMEFRAMES_S: Final = (1, 3, 9)  # of market time: 20 s, 1 min, 3 min
 # Quick enough that something happens while one watches; no claim about any market.
-MOMENTUM: Final[dict[str, float]] = {
-    "fast": 4, "slow": 12, "breakout_bars": 6, "surge": 1.2, "min_turnover_usd": 0, "min_breadth": 0.25,
-    "min_place": 0.2, "min_btc_trend": -5.0, "max_btc_range_pct": 10.0, "first_exit_share": 0.4,
-    "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
+STRATEGIES: Final[dict[str, dict[str, float]]] = {
+    "arbitrage": {"shadow_cycles": 3, "leg_ms": 20, "max_age_ms": 2000},
+    "momentum": {
+        "fast": 4, "slow": 12, "breakout_bars": 6, "surge": 1.2, "min_turnover_usd": 0, "min_breadth": 0.25,
+        "min_place": 0.2, "min_btc_trend": -5.0, "max_btc_range_pct": 10.0, "first_exit_share": 0.4,
+        "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
+    },
+    "scalping": {
+        "horizon_s": 10, "volatility_s": 20, "warm_up_s": 10, "entry_z": 0.3, "keep_z": -5.0, "edge_factor": 1.0,
+        "max_spread_bps": 20, "max_stop_bps": 300, "entry_cap_bps": 5, "hold_s": 15, "cooldown_s": 5,
+    },
 }  # fmt: skip
+SELECTOR: Final[dict[str, float]] = {"settle_bars": 3}
 CONFIG: Final = "keel.toml"
 LOG: Final = "engine.log"
 START_S: Final = 60.0
@@ -68,7 +79,7 @@ def demo(
         hold_servers(in_force, stack)
         say("2/3 market")
         line = supervise.first_line(sandbox, "the sandbox", START_S)
-        write_config(home, line["venues"]["binance_spot"])
+        write_config(home, line["venues"])
         say("3/3 engine")
         child = stack.enter_context(supervise.engine_process(settings.environment(), log=home / LOG, fresh=True))
         projector = supervise.Projector(in_force, child.run_dir)
@@ -88,8 +99,9 @@ def sandbox_process() -> Iterator[subprocess.Popen[str]]:
     from engine.cli import supervise
 
     command = [
-        sys.executable, "-m", "engine.cli.main", "sandbox", "--symbols", ",".join(SYMBOLS), "--seed", str(SEED),
-        "--speed", str(SPEED), "--minutes", str(MINUTES), "--history", str(HISTORY_MIN * 60), "--cash", "1000",
+        sys.executable, "-m", "engine.cli.main", "sandbox", "--symbols", ",".join(SPOT + PERPETUALS),
+        "--seed", str(SEED), "--speed", str(SPEED), "--minutes", str(MINUTES), "--history", str(HISTORY_MIN * 60),
+        "--cash", "1000", *(str(part) for option in DISLOCATIONS.items() for part in option),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
@@ -110,28 +122,35 @@ def own_settings(home: Path) -> Settings:
     return settings.load()
 
 
-def write_config(home: Path, urls: dict[str, Any]) -> None:
-    """The demo's keel.toml; `urls` are the sandbox's, empty before it is there."""
+def write_config(home: Path, venues: dict[str, Any]) -> None:
+    """The demo's keel.toml; `venues` are the sandbox's, empty before it is there."""
     rows = [
         'mode = "paper"',
         "[account]",
         "capital_usd = 1000.0",
         "[runtime]",
         f"timeframes_s = {list(TIMEFRAMES_S)}",
-        'strategies = ["momentum"]',
-        "[strategies.momentum]",
-        *(f"{name} = {value}" for name, value in MOMENTUM.items()),
+        f"strategies = {json.dumps(list(STRATEGIES))}",
     ]
-    if urls:
-        rows += [
-            "[venues.sandbox]",
-            'exchange = "binance"',
-            f"symbols = {json.dumps(SYMBOLS)}",
-            "[venues.sandbox.urls]",
-        ]
-        rows += [f'{name} = "{urls[name]}"' for name in ("rest", "ws", "ws_api")]
+    tables = {"selector": SELECTOR} | {f"strategies.{name}": values for name, values in STRATEGIES.items()}
+    for name, values in tables.items():
+        rows += [f"[{name}]", *(f"{key} = {value}" for key, value in values.items())]
+    if venues:
+        rows += _venue("sandbox", "binance", SPOT, venues["binance_spot"])
+        rows += _venue("futures", "binanceusdm", PERPETUALS, venues["binance_usdm"])
     home.mkdir(parents=True, exist_ok=True)
     (home / CONFIG).write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def _venue(name: str, exchange: str, symbols: tuple[str, ...], urls: dict[str, Any]) -> list[str]:
+    return [
+        f"[venues.{name}]",
+        f'exchange = "{exchange}"',
+        f"symbols = {json.dumps(symbols)}",
+        f"capital_usd = {CAPITAL[name]}",
+        f"[venues.{name}.urls]",
+        *(f'{key} = "{urls[key]}"' for key in ("rest", "ws", "ws_api")),
+    ]
 
 
 def watch(settings: Settings, child: Child, seconds: float, control: str) -> str:
