@@ -32,7 +32,7 @@ PERPETUALS: Final = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 DISLOCATIONS: Final = {"--dislocations": 1, "--dislocation-bps": 80, "--dislocation-ms": 20_000}
 """Of market time: every few seconds a pair leaves the others for a second. Chosen so that there is something to see."""
 CAPITAL: Final = {"sandbox": 600.0, "futures": 400.0}
-TIMEFRAMES_S: Final = (1, 3, 9)  # of market time: 20 s, 1 min, 3 min
+TIMEFRAMES_S: Final = (1, 2, 3)  # of market time: 20 s, 40 s, 1 min
 # Quick enough that something happens while one watches; no claim about any market.
 STRATEGIES: Final[dict[str, dict[str, float]]] = {
     "arbitrage": {"shadow_cycles": 3, "leg_ms": 20, "max_age_ms": 2000},
@@ -42,7 +42,7 @@ STRATEGIES: Final[dict[str, dict[str, float]]] = {
         "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
     },
     "scalping": {
-        "horizon_s": 10, "volatility_s": 20, "warm_up_s": 10, "entry_z": 0.3, "keep_z": -5.0, "edge_factor": 1.0,
+        "horizon_s": 120, "volatility_s": 30, "warm_up_s": 10, "entry_z": 0.3, "keep_z": -5.0, "edge_factor": 1.0,
         "max_spread_bps": 20, "max_stop_bps": 300, "entry_cap_bps": 5, "hold_s": 15, "cooldown_s": 5,
     },
 }  # fmt: skip
