@@ -42,8 +42,8 @@ STRATEGIES: Final[dict[str, dict[str, float]]] = {
         "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
     },
     "scalping": {
-        "horizon_s": 120, "volatility_s": 30, "warm_up_s": 10, "entry_z": 0.3, "keep_z": -5.0, "edge_factor": 1.0,
-        "max_spread_bps": 20, "max_stop_bps": 300, "entry_cap_bps": 5, "hold_s": 15, "cooldown_s": 5,
+        "horizon_s": 60, "book_s": 0.1, "book_weight": 3, "volatility_s": 20, "warm_up_s": 10, "keep_z": -20,
+        "exit_z": 20, "max_spread_bps": 20, "max_stop_bps": 300, "entry_cap_bps": 5, "hold_s": 10, "cooldown_s": 10,
     },
 }  # fmt: skip
 SELECTOR: Final[dict[str, float]] = {"settle_bars": 3}
