@@ -192,7 +192,7 @@ def test_a_newer_schema_is_refused_by_the_projector_and_trading_goes_on(
 ) -> None:
     with connect(None, home) as store, store.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0999'"))
-    with pytest.raises(Fatal, match="has the schema 0999, made by a newer version of Keel; this one knows up to 0001"):
+    with pytest.raises(Fatal, match="has the schema 0999, made by a newer version of Keel; this one knows up to 0002"):
         connect(None, home).__enter__()
     for name, value in environment(home / "keel.toml").items():
         monkeypatch.setenv(name, value)

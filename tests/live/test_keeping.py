@@ -34,7 +34,7 @@ def new_service(folder: Path) -> Service:
     venues = [(venue, [COIN.symbol])]
     plan = LivePlan(world="paper", home=folder, venues=venues, strategies={}, limits=Limits(), capital_usd=1_000.0)
     core = state.new_core([COIN], plan.limits, plan.capital_usd, {}, plan.timeframes_s)
-    manifest: Manifest = services._manifest(plan, core)
+    manifest: Manifest = services._manifest(plan, core, {})
     return Service(plan, core, folder, manifest, lambda _text: None)
 
 

@@ -18,7 +18,7 @@ BinanceSocketManager.STREAM_URL = venue["ws"] + "/"
 
 
 def advance() -> None:
-    body = json.dumps({"events": 400}).encode()
+    body = json.dumps({"events": 110}).encode()  # of quotes a client keeps no more than 100 unread
     urllib.request.urlopen(urllib.request.Request(line["control"] + "/advance", body, method="POST"), timeout=10).read()
 
 
