@@ -33,11 +33,11 @@ from engine.contracts.records import ENTRY, NO_INSTRUMENT
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE
 from engine.core.state import Core
+from engine.journal.plain import Row
 from engine.runtime.shadow_books import opened
 from engine.runtime.shadow_compare import differences
 from engine.runtime.shadow_gate import Day, judge_cycle, judge_day, judge_entry
 from engine.runtime.shadow_guard import Guard
-from engine.runtime.shadow_rows import Row
 
 EVERY_S: Final = 0.25
 TOLD: Final = 1_000

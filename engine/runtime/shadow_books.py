@@ -20,9 +20,10 @@ from engine.contracts.instruments import Instrument
 from engine.core import life
 from engine.core.orders import POOL
 from engine.core.state import CASH_ASSETS, Core
+from engine.journal.plain import Row
 from engine.runtime.shadow_money import NAMES, Terms, share, terms_of
 from engine.runtime.shadow_pots import Pots, pots_of
-from engine.runtime.shadow_rows import Held, Order, Purse, Row, Totals
+from engine.runtime.shadow_rows import Held, Order, Purse, Totals
 
 TRADES_KEPT: Final = 4_096
 ORDERS_KEPT: Final = 640

@@ -17,9 +17,9 @@ from engine.contracts import records as r
 from engine.contracts.records import NO_INSTRUMENT
 from engine.core.limits import SCALE
 from engine.core.orders import ACTIVE
+from engine.journal.plain import Row
 from engine.runtime.shadow_books import Books
 from engine.runtime.shadow_money import per_cent
-from engine.runtime.shadow_rows import Row
 
 DAY_NS: Final = 86_400_000_000_000
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.core.state import Core
+from engine.journal.plain import Row
 from engine.runtime.shadow_money import share
-from engine.runtime.shadow_rows import Row
 
 if TYPE_CHECKING:
     from engine.runtime.shadow_books import Books

@@ -1,33 +1,10 @@
-"""What the invariant monitor's books are made of: a journal record, an order, a position, cash, totals."""
+"""What the invariant monitor's books are made of: an order, a position, cash, totals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from engine.core import life
-
-
-class Row(NamedTuple):
-    """One journalled record; `w0`..`w4` are its payload words (see `engine.contracts.records`)."""
-
-    seq: int
-    ts_ns: int
-    strategy: int
-    order_type: int
-    tif: int
-    leverage: int
-    role: int
-    kind: int
-    instrument: int
-    side: int
-    bits: int
-    reason: int
-    w0: int
-    w1: int
-    w2: int
-    w3: int
-    w4: int
 
 
 @dataclass(slots=True)
