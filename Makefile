@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test compiled soak bench evidence peers docs lint
+.PHONY: help setup demo test compiled soak bench evidence pictures peers docs lint
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,6 +22,7 @@ help:
 	@echo "make soak    the long tests: an hour with faults on (SECONDS=900), a thousand kills, chaos (an hour more)"
 	@echo "make bench   measure the core and the whole engine over the wire (minutes; peers: make peers first)"
 	@echo "make evidence  walk the strategies over the recorded markets into docs/evidence (KEEL_DATA_DIR; WORKERS=2)"
+	@echo "make pictures  draw what each strategy saw on a recorded day into docs/strategies (KEEL_DATA_DIR)"
 	@echo "make peers   install nautilus_trader and hftbacktest into .venv-peers"
 	@echo "make docs    write docs/configuration.md and keel.example.toml from the settings"
 	@echo "make lint    ruff, mypy and the import contracts only"
@@ -96,6 +97,9 @@ bench: $(VENV)/.dev
 
 evidence: setup
 	@$(BIN)/trading-cli evidence --out docs/evidence --workers $(or $(WORKERS),2)
+
+pictures: setup
+	@$(BIN)/trading-cli pictures --out docs/strategies
 
 peers: .venv-peers/.done
 	@echo "peers: ready in .venv-peers"

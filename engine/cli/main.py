@@ -25,6 +25,7 @@ from engine.cli import (
     foreign,
     keys,
     optimize,
+    pictures,
     runs,
     sandbox,
     signals,
@@ -62,6 +63,7 @@ app.command("compile", hidden=True)(compiling.compile_all)
 app.command("backtest")(backtest.backtest)
 app.command("optimize")(optimize.optimize)
 app.command("evidence")(evidence.evidence)
+app.command("pictures")(pictures.pictures)
 app.command("replay")(runs.replay)
 app.command("report")(runs.report)
 app.add_typer(data.app, name="data")

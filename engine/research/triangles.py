@@ -31,7 +31,28 @@ from engine.simulation.venue import SimulationModel
 Array = np.ndarray[Any, Any]
 TIERS_BPS: Final = (10.0, 7.5, 2.5, 0.0)
 MS: Final = 1_000_000
-_TIMEFRAMES_S: Final = (60, 300, 900)
+TIMEFRAMES_S: Final = (60, 300, 900)
+ASKED: Final[dict[str, dict[str, float]]] = {
+    "arbitrage": {"shadow_cycles": 0, "min_edge_bps": 0.5, "decay_bps": 0, "max_age_ms": 5_000}
+}
+ROOM: Final = Limits(orders_per_minute=600.0)
+"""On what terms the recording is traded: at once, for half a basis point, as often as it says so."""
+
+
+def _pair(base: str, quote: str, tick: str, lot: str, least: str) -> Instrument:
+    size = Decimal(lot)
+    return Instrument(
+        symbol=f"{base}/{quote}", venue="binance_spot", base=base, quote=quote, tick_size=Decimal(tick), lot_size=size,
+        min_qty=size, max_qty=Decimal(9_000), min_notional=Decimal(least),
+    )  # fmt: skip
+
+
+PAIRS: Final = (
+    _pair("BTC", "USDT", "0.01", "0.000001", "10"),
+    _pair("ETH", "USDT", "0.01", "0.00001", "10"),
+    _pair("ETH", "BTC", "0.000001", "0.001", "0.0001"),
+)
+"""The venue's filters on the recorded day."""
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +90,7 @@ class Quoted:
 def quotes_of_trades(path: Path, pairs: Sequence[Instrument], feed_latency_ms: float = 20.0) -> Quoted:
     """Quotes as the trades of `path` (schema: shared trades) suggest them; rows of other symbols are left out."""
     table = pq.read_table(path, columns=["symbol", "ts_exch_ms", "price", "size", "side"])
-    symbols = np.array(table["symbol"].to_pylist())
+    symbols = np.array([name.replace("/", "") for name in table["symbol"].to_pylist()])
     columns = {name: table[name].to_numpy() for name in ("ts_exch_ms", "price", "size", "side")}
     parts = []
     for i, one in enumerate(pairs):
@@ -106,18 +127,21 @@ def _touches(i: int, one: Instrument, ts_ms: Array, price: Array, size: Array, s
     return out[(out["bid_ticks"] > 0) & (out["ask_ticks"] > 0)]
 
 
+def at_fee(market: Quoted, fee_bps: float) -> Quoted:
+    """The same market for an account that pays so much a fill."""
+    rate = Decimal(str(fee_bps)) / 10_000
+    pairs = [msgspec.structs.replace(one, taker_fee=rate, maker_fee=rate) for one in market.instruments]
+    return Quoted(pairs, market.events)
+
+
 def played(market: Quoted, fees_bps: Sequence[float] = TIERS_BPS, order_latency_ms: float = 100.0) -> list[Tier]:
     """Let the engine trade the market at each fee, with $1,000 and an edge of half a basis point asked for."""
     found = []
     for fee in fees_bps:
-        rate = Decimal(str(fee)) / 10_000
-        pairs = [msgspec.structs.replace(one, taker_fee=rate, maker_fee=rate) for one in market.instruments]
         kept: list[Array] = []
         session = Session(
-            Quoted(pairs, market.events),
-            strategies={"arbitrage": {"shadow_cycles": 0, "min_edge_bps": 0.5, "decay_bps": 0, "max_age_ms": 5_000}},
-            capital_usd=1_000.0, limits=Limits(orders_per_minute=600.0),
-            simulation=SimulationModel(order_latency_ms=order_latency_ms), timeframes_s=_TIMEFRAMES_S,
+            at_fee(market, fee), strategies=ASKED, capital_usd=1_000.0, limits=ROOM,
+            simulation=SimulationModel(order_latency_ms=order_latency_ms), timeframes_s=TIMEFRAMES_S,
             sinks=[kept.append],
         )  # fmt: skip
         session.run()

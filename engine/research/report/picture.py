@@ -47,7 +47,7 @@ def draw(title: str, curves: list[Curve], borders: list[int], unit: str = "${:,.
         f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><title>{escape(title)}</title>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
     ]
-    for value in _round_values(low, high):
+    for value in round_values(low, high):
         parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="{RULE}"/>'
         )
@@ -74,7 +74,7 @@ def draw(title: str, curves: list[Curve], borders: list[int], unit: str = "${:,.
     return "".join(parts) + "</svg>\n"
 
 
-def _round_values(low: float, high: float) -> list[float]:
+def round_values(low: float, high: float) -> list[float]:
     """Four to nine round values between the two."""
     raw = (high - low) / 5
     unit = 10.0 ** np.floor(np.log10(raw))
