@@ -39,6 +39,7 @@ LINES: Final = (
     Line("events_per_s_simple", "the same, against a Python strategy (events/s)", "≥ 50 × nautilus",
          "nautilus_quotes_per_s"),
     Line("events_per_s_full", "momentum, risk, orders and fills (events/s)", "≥ 5,000,000"),
+    Line("events_per_s_all_three", "all three strategies at once, synthetic market (events/s)", "≥ 5,000,000"),
     Line("backtest_momentum_s", "4 months × 39 pairs of 5m candles, momentum (s)", "≤ 2"),
     Line("backtest_crossover_s", "the same, crossover 48/192 (s)", "≤ 0.8"),
 )  # fmt: skip

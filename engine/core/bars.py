@@ -28,26 +28,33 @@ _OHLCV: Final = [
 CLOSED_BAR: Final = np.dtype((np.record, _OHLCV))
 BAR: Final = np.dtype((np.record, [*_OHLCV, ("end_ns", "<i8"), ("closed", "<i8")]))
 """The forming bar; `closed` counts the bars closed before it. Closed bars sit in the ring at
-``(closed - 1 - age) % RING``."""
+``(closed - 1 - age) % RING``; `RING` is a power of two."""
 
 
-@kernel
-def update(bars: Any, ring: Any, timeframes_ns: Any, ts_ns: int, price: int, lots: int) -> int:
+@kernel(hot=True)
+def update(s: Any, i: int, ts_ns: int, price: int, lots: int) -> int:
     """Feed one price into all timeframes of an instrument; bit k of the result: timeframe k closed a bar."""
     closed_mask = 0
     for k in range(TIMEFRAMES):
-        if feed(bars[k], ring[k], timeframes_ns[k], ts_ns, price, lots):
+        bar = s.bars[i, k]
+        if feed(bar, s.ring[i, k, place(bar)], s.timeframes_ns[k], ts_ns, price, lots):
             closed_mask |= 1 << k
     return closed_mask
 
 
-@kernel
-def feed(bar: Any, ring: Any, width_ns: int, ts_ns: int, price: int, lots: int) -> bool:
-    """Feed one price into one timeframe; True where it closed a bar, the newest in `ring` then."""
+@kernel(hot=True)
+def place(bar: Any) -> int:
+    """Where in the ring the forming bar is to lie once it is closed."""
+    return bar.closed & (RING - 1)
+
+
+@kernel(hot=True)
+def feed(bar: Any, done: Any, width_ns: int, ts_ns: int, price: int, lots: int) -> bool:
+    """Feed one price into one timeframe; True where it closed a bar, which lies in `done` then (its `place`)."""
     closed = False
     if ts_ns >= bar.end_ns:
         if bar.end_ns != 0:
-            _close(bar, ring)
+            _close(bar, done)
             closed = True
         bar.start_ns = ts_ns - ts_ns % width_ns
         bar.end_ns = bar.start_ns + width_ns
@@ -76,8 +83,7 @@ def forget(s: Any, i: int) -> None:
 
 
 @kernel
-def _close(bar: Any, ring: Any) -> None:
-    done = ring[bar.closed % RING]
+def _close(bar: Any, done: Any) -> None:
     done.start_ns = bar.start_ns
     done.open_ticks = bar.open_ticks
     done.high_ticks = bar.high_ticks

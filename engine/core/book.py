@@ -6,15 +6,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.contracts.records import DEPTH, JUMP, LAST, MARK, PATH, QUOTE, TRADE
+from engine.contracts.records import DEPTH, JUMP, LAST, PATH, QUOTE, TRADE
 from engine.core.compile import i64, kernel
 
 LEVELS: Final = 5
 MAX_PRICE: Final = 1 << 55
 """No price has more ticks than this: a larger one is damage, and would leave 64 bits."""
+NO_BOOK: Final = -3
 REFUSED: Final = -2
 UNPRICED: Final = -1
-"""What `apply` answers for an event that says nothing usable, and for a good one whose price is none for bars."""
+"""What `apply` answers for an event of another kind (a mark, funding), for one that says nothing usable, and for a good
+one whose price is none for bars."""
 
 BOOK: Final = np.dtype(
     (
@@ -43,7 +45,7 @@ BOOK: Final = np.dtype(
 )
 
 
-@kernel
+@kernel(hot=True)
 def apply_quote(book: Any, event: Any) -> bool:
     """Best bid and ask. A crossed or non-positive quote is counted and changes nothing."""
     crossed = event.ask_ticks <= event.bid_ticks
@@ -78,7 +80,7 @@ def apply_depth(book: Any, event: Any) -> bool:
     return (event.bits & LAST) != 0
 
 
-@kernel
+@kernel(hot=True)
 def apply_trade(book: Any, event: Any) -> bool:
     """A public trade."""
     if event.price_ticks <= 0 or event.price_ticks > MAX_PRICE or event.qty_lots < 0:
@@ -94,7 +96,7 @@ def apply_trade(book: Any, event: Any) -> bool:
     return True
 
 
-@kernel
+@kernel(hot=True)
 def apply_path(book: Any, event: Any) -> bool:
     """One point of a candle's path: a trade price with a modelled spread and depth around it."""
     price = event.price_ticks
@@ -117,10 +119,10 @@ def apply_path(book: Any, event: Any) -> bool:
     return True
 
 
-@kernel
+@kernel(hot=True)
 def apply(book: Any, event: Any) -> int:
-    """What a market event (funding aside) changes in a book. The lots that traded in it, 0 or more, where bars take
-    `last_ticks` from it; else UNPRICED or REFUSED."""
+    """What a market event changes in a book. The lots that traded in it, 0 or more, where bars take `last_ticks` from
+    it; else UNPRICED, REFUSED or NO_BOOK."""
     kind = event.kind
     if kind == QUOTE:
         if not apply_quote(book, event):
@@ -134,7 +136,7 @@ def apply(book: Any, event: Any) -> int:
         if not apply_depth(book, event):
             return REFUSED
         return 0 if book.has_trades == 0 else UNPRICED
-    return UNPRICED if kind == MARK else REFUSED
+    return NO_BOOK
 
 
 @kernel

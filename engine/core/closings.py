@@ -61,9 +61,9 @@ def watch_closings(w: Any, events: Any, closings: Any) -> int:
             made += _feed_status(w, event, closings[made])
         elif event.kind < FUNDING and i < w.books.shape[0]:
             lots = book.apply(w.books[i], event)
-            if lots >= 0 and bars.feed(
-                w.bars[i], w.ring[i], w.width_ns[0], event.venue_ts_ns, w.books[i].last_ticks, lots
-            ):
+            bar, price = w.bars[i], w.books[i].last_ticks
+            done = w.ring[i, bars.place(bar)]
+            if lots >= 0 and bars.feed(bar, done, w.width_ns[0], event.venue_ts_ns, price, lots):
                 _tell(w, i, event.ts_ns, closings[made])
                 made += 1
     w.at[0] = at

@@ -81,15 +81,17 @@ CACHING: Final = _prepare_cache()
 @overload
 def kernel(function: F) -> F: ...
 @overload
-def kernel(*, entry: bool) -> Callable[[F], F]: ...
-def kernel(function: F | None = None, *, entry: bool = False) -> F | Callable[[F], F]:
-    """Compile a function of the core; `entry=True` marks one that is called from Python and cached."""
+def kernel(*, entry: bool = False, hot: bool = False) -> Callable[[F], F]: ...
+def kernel(function: F | None = None, *, entry: bool = False, hot: bool = False) -> F | Callable[[F], F]:
+    """Compile a function of the core; `entry=True` marks one that is called from Python and cached, `hot=True` one
+    that almost every event passes: its code is put where it is called, though the caller is large."""
 
     def compiled(plain: F) -> F:
         inner = not entry  # inner kernels are only ever linked into an entry: no wrappers needed
         made: F = numba.njit(
-            plain, cache=entry and CACHING, error_model="numpy", no_cpython_wrapper=inner, no_cfunc_wrapper=inner
-        )
+            plain, cache=entry and CACHING, error_model="numpy", no_cpython_wrapper=inner, no_cfunc_wrapper=inner,
+            forceinline=hot,
+        )  # fmt: skip
         return made
 
     return compiled if function is None else compiled(function)

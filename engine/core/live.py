@@ -1,8 +1,8 @@
 """The live core: events out of a lane, one after the other, and everything to be journalled into a spool.
 
 An ordinary call of a compiled function costs microseconds to unwrap its arguments; a bare C function pointer with
-four addresses does not. One call takes as many events as it may, and stops behind the first that wants something
-sent: what is sent must be journalled before.
+one address, of a table of what it needs, does not. One call takes as many events as it may, and stops behind the first
+that wants something sent: what is sent must be journalled before.
 """
 
 from __future__ import annotations
@@ -79,10 +79,11 @@ def _take(s: Any, lane: Any, out: Any, spool: Any) -> int:
     return FINISHED
 
 
-def _take_at(state_at: Any, lane_at: Any, output_at: Any, spool_at: Any) -> int:
-    """`_take` by four addresses."""
+def _take_at(frame_at: Any) -> int:
+    """`_take` by the address of four addresses: of state, lane, output and spool."""
+    at = numba.carray(frame_at, 4, np.int64)
     return _take_compiled(
-        as_flat(state_at, _STATE), as_flat(lane_at, _LANE), as_flat(output_at, _OUTPUT), as_flat(spool_at, _SPOOL)
+        as_flat(at[0], _STATE), as_flat(at[1], _LANE), as_flat(at[2], _OUTPUT), as_flat(at[3], _SPOOL)
     )
 
 
@@ -90,12 +91,11 @@ _take_compiled: Any = _take if DISABLED else numba.njit(_take, error_model="nump
 
 
 @lru_cache(maxsize=1)
-def _pointer() -> tuple[Callable[[int, int, int, int], int], Any]:
-    """The C function, and the compiled object that must outlive it."""
-    signature = types.int64(types.voidptr, types.voidptr, types.voidptr, types.voidptr)
-    made = numba.cfunc(signature, cache=CACHING, error_model="numpy")(_take_at)
-    prototype = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p,) * 4)
-    return prototype(made.address), made
+def _pointer() -> tuple[Callable[[int], int], Any]:
+    """The C function, and the compiled object that must outlive it. It keeps the interpreter's lock: to give it away
+    for a microsecond is to wait for it for milliseconds while another thread is busy."""
+    made = numba.cfunc(types.int64(types.voidptr), cache=CACHING, error_model="numpy")(_take_at)
+    return ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(made.address), made
 
 
 class LiveCore:
@@ -115,14 +115,25 @@ class LiveCore:
         self._timer_word = int(core.state.head.dtype.fields["next_timer_ns"][1]) // 8
         if not DISABLED:
             self._call, self._keep = _pointer()
-        self._addresses = (self._out.table_address, self._spool.table_address)
+        self._frames: dict[int, np.ndarray[Any, Any]] = {}
+        self._frame_at: dict[int, int] = {}
 
     def take(self, lane: Flat) -> int:
         """Take events from the lane: all of them (FINISHED), or until one wants something sent (WANTS), or the
         spool is nearly full (FULL)."""
         if DISABLED:
             return _take(self.core.state, lane, self._out, self._spool)
-        return self._call(self.core.state.table_address, lane.table_address, *self._addresses)
+        try:
+            return self._call(self._frame_at[lane.table_address])
+        except KeyError:
+            return self._call(self._frame_of(lane))
+
+    def _frame_of(self, lane: Flat) -> int:
+        """Where the addresses lie that taking from this lane needs."""
+        flats = (self.core.state, lane, self._out, self._spool)
+        frame = self._frames[lane.table_address] = np.array([one.table_address for one in flats], np.int64)
+        at = self._frame_at[lane.table_address] = int(frame.ctypes.data)
+        return at
 
     @property
     def waiting(self) -> int:

@@ -86,7 +86,9 @@ def _lower_field(context: Any, builder: Any, flat: FlatType, value: Any, attr: s
     table = builder.bitcast(value, word.as_pointer())
 
     def load(index: int) -> Any:
-        return builder.load(builder.gep(table, [ir.Constant(word, index)]))
+        found = builder.load(builder.gep(table, [ir.Constant(word, index)]))
+        found.set_metadata("invariant.load", builder.module.add_metadata([]))  # no store can change the table
+        return found
 
     array = context.make_array(array_type)(context, builder)
     data = builder.inttoptr(load(place), array.data.type)
@@ -116,9 +118,11 @@ def _unbox_flat(_flat: FlatType, obj: Any, c: Any) -> NativeValue:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def as_flat(_typing: Any, address: Any, kind: Any) -> Any:
-    """A table's address (void pointer) as the `Flat` it belongs to; `kind` is a FlatType known when compiling."""
+    """A table's address (void pointer or integer) as the `Flat` it belongs to; `kind` is a FlatType known when
+    compiling."""
 
-    def same_pointer(_context: Any, _builder: Any, _signature: Any, args: Any) -> Any:
-        return args[0]
+    def as_pointer(_context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        is_number = isinstance(signature.args[0], types.Integer)
+        return builder.inttoptr(args[0], cgutils.voidptr_t) if is_number else args[0]
 
-    return kind.instance_type(address, kind), same_pointer
+    return kind.instance_type(address, kind), as_pointer

@@ -279,7 +279,7 @@ def forgive_drawdown(s: Any) -> None:
         s.head[0].peak_e8 = equity_e8(s)
 
 
-@kernel
+@kernel(hot=True)
 def watch_equity(s: Any, out: Any) -> None:
     """Peak and drawdown: past the limit only exits are allowed until a person resumes."""
     head = s.head[0]

@@ -98,7 +98,7 @@ def advance(s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, u
     return outcome
 
 
-@kernel
+@kernel(hot=True)
 def _hear(s: Any, event: Any, out: Any) -> None:
     """The next of the market lane; what is no market there (a forecast) is journalled."""
     if event.kind > FUNDING:
@@ -106,7 +106,7 @@ def _hear(s: Any, event: Any, out: Any) -> None:
     step(s, event, out)
 
 
-@kernel
+@kernel(hot=True)
 def _dispatch(v: Any, out: Any, first: int) -> None:
     """Send the commands among what was just written."""
     for k in range(first, out.count[0]):

@@ -19,6 +19,7 @@ from venue_wire import Wire  # noqa: E402
 
 from engine.contracts import records as r  # noqa: E402
 from engine.research.replay import replay  # noqa: E402
+from engine.venues.connection import LONGEST_WAIT_S  # noqa: E402
 from engine.venues.port import Venue  # noqa: E402
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
@@ -136,7 +137,8 @@ async def test_one_venues_death_changes_nothing_for_the_others(floor: Floor, tmp
         assert all(row.connected for name, row in feeds.items() if not name.startswith("coins:"))
         wire.mend()
         await running.until(lambda: coins.qty_lots == 0, 20.0)  # exits are tried again after 2, 4, 8 ... s
-        await running.until(lambda: running.service.plan.venues[0][0].execution.is_ready)
+        # the order socket has been tried in vain for a while by then: it may wait for as long as any back-off lasts
+        await running.until(lambda: running.service.plan.venues[0][0].execution.is_ready, LONGEST_WAIT_S + 5.0)
     wire.close()
     assert replay(running.service.run_dir).ok
 

@@ -68,7 +68,7 @@ def _call_on_tick(rows: Sequence[Strategy]) -> Callable[..., None]:
 def _call_on_price(rows: Sequence[Strategy]) -> Callable[..., None]:
     if not rows:
 
-        @kernel
+        @kernel(hot=True)
         def nobody(s: Any, out: Any, i: int, kind: int) -> None:
             """No strategy wants every price."""
 
@@ -77,7 +77,7 @@ def _call_on_price(rows: Sequence[Strategy]) -> Callable[..., None]:
     assert on_price is not None, "only rows that have it are given"
     rest = _call_on_price(rows[1:])
 
-    @kernel
+    @kernel(hot=True)
     def each(s: Any, out: Any, i: int, kind: int) -> None:
         if s.enabled[number] != 0:
             on_price(s, out, i, kind)
