@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from engine.contracts.records import ENTRY, RECORD
 from engine.core.compile import kernel
 from engine.core.output import HEADROOM, emit_copy
 from engine.core.step import step
@@ -11,14 +14,6 @@ from engine.core.step import step
 MORE_MARKET = 0
 OUTPUT_FULL = 1
 FINISHED = 2
-
-
-@kernel(entry=True)
-def inject(s: Any, events: Any, out: Any) -> None:
-    """Journal and apply events that come from neither a market nor a venue (operator, clock, approvals)."""
-    for k in range(events.shape[0]):
-        emit_copy(s, out, events[k], s.head[0].seq + 1)
-        step(s, events[k], out)
 
 
 @kernel(entry=True)
@@ -51,3 +46,21 @@ def replay_block(s: Any, market: Any, events: Any, at: Any, out: Any, is_last: b
     at[0] = i
     at[1] = k
     return outcome
+
+
+def step_all(s: Any, events: np.ndarray[Any, Any], out: Any) -> int:
+    """Step through an array of events, journalling none of them, until it ends or the output may not hold another
+    event's worth. Returns how many were taken."""
+    at = np.zeros(2, np.int64)
+    replay_block(s, events, np.zeros(0, ENTRY), at, out, True)
+    return int(at[0])
+
+
+def inject(s: Any, events: np.ndarray[Any, Any], out: Any) -> None:
+    """Journal and apply events that come from neither a market nor a venue (operator, clock, approvals). Raises
+    IndexError where the output is full."""
+    entries = np.zeros(len(events), ENTRY)
+    entries["seq"] = int(s.head[0].seq) + 1 + np.arange(len(events))
+    entries["record"] = events
+    if replay_block(s, np.zeros(0, RECORD), entries, np.zeros(2, np.int64), out, True) != FINISHED:
+        raise IndexError("output buffer full")

@@ -43,7 +43,6 @@ from engine.core import (
 )
 from engine.core.compile import i64, kernel
 from engine.core.orders import violation
-from engine.core.output import HEADROOM
 from engine.core.strategies import table
 
 HOUR_NS = 3_600_000_000_000
@@ -225,15 +224,3 @@ def _distrust(s: Any, event: Any) -> None:
             book.distrust(s.books[i])
     else:
         s.head[0].quarantined += 1
-
-
-@kernel(entry=True)
-def step_all(s: Any, events: Any, out: Any) -> int:
-    """Step through an array of events until it ends or the output may not hold another event's worth.
-    Returns how many were taken. The entry for replay, tests and everything that is not tick-by-tick."""
-    room = out.records.shape[0] - HEADROOM
-    for k in range(events.shape[0]):
-        if out.count[0] > room:
-            return k
-        step(s, events[k], out)
-    return int(events.shape[0])

@@ -20,11 +20,12 @@ from engine.core.limits import Limits
 from engine.core.strategies import table
 from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
+from engine.journal.recovery import compile_recovery
 from engine.journal.segments import JournalWriter
 from engine.markets.market import FeedModel, Market, open_market
 from engine.research.breakdown import labels
 from engine.research.metrics import Metrics, measure
-from engine.research.session import Blocks, Session, compile_replay
+from engine.research.session import Blocks, Session
 from engine.signals.forecasting import Forecasting
 from engine.signals.plan import SignalPlan
 from engine.simulation.venue import SimulationModel
@@ -163,7 +164,7 @@ def _simulate(session: Session, market: Market, report: Progress) -> None:
     if not is_compiled_before("advance"):
         with watch_compilation(lambda count: report(0.0, f"compiling the core, once per build: {count} functions")):
             session.run(until_seq=0)
-            compile_replay(session.core)
+            compile_recovery(session.core)
     total = max(market.events, 1)
     session.run(progress=lambda done: report(min(done / total, 1.0), "simulating"))
 

@@ -13,7 +13,6 @@ from engine.core import state, timers
 from engine.core.limits import Limits
 from engine.core.output import drain, new_output
 from engine.core.replay import inject
-from engine.journal.recovery import compile_recovery
 from engine.simulation import run
 from engine.simulation.venue import SimulationModel, new_venue, restore_venue, venue_memory
 
@@ -151,9 +150,3 @@ class Session:
         self._cursor.at[:] = (at_venue - self._dropped, at_engine - self._dropped)
         while self._block.size < self._cursor.at[0]:
             self._next_block()
-
-
-def compile_replay(core: state.Core) -> None:
-    """Compile what replays a run, while most of it is compiled anyway; changes nothing in `core`."""
-    compile_recovery(core)
-    inject(core.state, np.zeros(0, RECORD), new_output())

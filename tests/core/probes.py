@@ -15,9 +15,9 @@ from engine.core.limits import Limits
 from engine.core.orders import loss_at_stop, move
 from engine.core.output import drain, new_output
 from engine.core.portfolio import liquidation_ticks
+from engine.core.replay import step_all
 from engine.core.risk import check_order, check_state
 from engine.core.sizing import lots_for
-from engine.core.step import step_all
 
 
 @kernel(entry=True)

@@ -12,7 +12,7 @@ from streams import SECOND_NS, Array, instrument
 from engine.contracts import records as r
 from engine.core import life
 from engine.core.output import drain
-from engine.core.step import step_all
+from engine.core.replay import step_all
 from engine.runtime import invariants
 from engine.runtime.invariants import Monitor
 

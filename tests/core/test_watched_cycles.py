@@ -14,7 +14,7 @@ from triangles_desk import CHEAP, CROSS, QUOTES, end, fill, leg, pairs, trading,
 
 from engine.contracts import records as r
 from engine.core.output import drain
-from engine.core.step import step_all
+from engine.core.replay import step_all
 from engine.runtime.invariants import Monitor
 
 STEP = st.tuples(st.sampled_from(["fill", "fill", "part", "miss", "reject", "doubt", "wait"]), st.integers(1, 99))

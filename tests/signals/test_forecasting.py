@@ -36,8 +36,8 @@ from engine.core.bars import RING
 from engine.core.closings import CLOSING, new_watch, watch_closings
 from engine.core.limits import Limits
 from engine.core.output import new_output
+from engine.core.replay import step_all
 from engine.core.state import new_core
-from engine.core.step import step_all
 from engine.research.session import Session
 from engine.signals.forecasting import Closings, Forecasting
 from engine.signals.plan import SignalPlan

@@ -19,8 +19,7 @@ from engine.contracts.instruments import Instrument
 from engine.core import state, timers
 from engine.core.limits import Limits
 from engine.core.output import drain, new_output
-from engine.core.replay import inject
-from engine.core.step import step_all
+from engine.core.replay import inject, step_all
 from engine.core.timers import NEVER
 from engine.research.session import Session
 from engine.simulation.venue import SimulationModel
