@@ -33,17 +33,17 @@ DISLOCATIONS: Final = {"--dislocations": 1, "--dislocation-bps": 80, "--dislocat
 """Of market time: every few seconds a pair leaves the others for a second. Chosen so that there is something to see."""
 CAPITAL: Final = {"sandbox": 600.0, "futures": 400.0}
 TIMEFRAMES_S: Final = (1, 2, 3)  # of market time: 20 s, 40 s, 1 min
-# Quick enough that something happens while one watches; no claim about any market.
+# Quick enough that something happens while one watches; no claim about any market. Scalping keeps its thresholds, its
+# weights and its cost guard; at this speed a queue is gone before an order arrives, so it is not watched.
 STRATEGIES: Final[dict[str, dict[str, float]]] = {
     "arbitrage": {"shadow_cycles": 3, "leg_ms": 20, "max_age_ms": 2000},
     "momentum": {
         "fast": 4, "slow": 12, "breakout_bars": 6, "surge": 1.2, "min_turnover_usd": 0, "min_breadth": 0.25,
-        "min_place": 0.2, "min_btc_trend": -5.0, "max_btc_range_pct": 10.0, "first_exit_share": 0.4,
+        "min_place": 0.6, "universe": 6, "min_btc_trend": -5.0, "max_btc_range_pct": 10.0, "first_exit_share": 0.4,
         "cooldown_bars": 6, "min_stop_pct": 0.3, "stop_atr": 2.0, "target_r": 2.0, "agree": 2, "max_hours": 0.1,
     },
     "scalping": {
-        "horizon_s": 60, "book_s": 0.1, "book_weight": 3, "volatility_s": 20, "warm_up_s": 10, "keep_z": -20,
-        "exit_z": 20, "max_spread_bps": 20, "max_stop_bps": 300, "entry_cap_bps": 5, "hold_s": 10, "cooldown_s": 10,
+        "horizon_s": 40, "volatility_s": 20, "warm_up_s": 10, "hold_s": 30, "queue_keep": 0,
     },
 }  # fmt: skip
 SELECTOR: Final[dict[str, float]] = {"settle_bars": 3}

@@ -11,13 +11,22 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "sandbox"))
 from running_sandbox import Running  # noqa: E402
 
-from engine.cli.demo import market_is_over  # noqa: E402
+from engine.cli import demo  # noqa: E402
+from engine.contracts.records import CLOSED, joined  # noqa: E402
+from engine.markets.crosses import synthesize_crosses  # noqa: E402
+from engine.markets.market import open_market  # noqa: E402
+from engine.markets.retimed import Played, retime  # noqa: E402
 from engine.research import archive  # noqa: E402
+from engine.research.pictures.looks import LOOKED_AT, read_scalping  # noqa: E402
+from engine.research.pictures.watching import watch  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "TEST_OF_THE_DEMO"
@@ -45,9 +54,9 @@ def left_behind(folder: Path) -> Sequence[str]:
 
 
 def test_it_trades_for_some_seconds_and_says_what_came_of_it(tmp_path: Path) -> None:
-    demo = start(tmp_path, "--seconds", "4", "--json")
-    out, told = demo.communicate(timeout=90)
-    assert demo.returncode == 0, told
+    shown = start(tmp_path, "--seconds", "4", "--json")
+    out, told = shown.communicate(timeout=90)
+    assert shown.returncode == 0, told
     assert "trading after" in told and "ending: the time is over" in told
     assert "ACTIVE  equity $1,0" in told or "ACTIVE  equity $9" in told
     summary = json.loads(out)
@@ -64,20 +73,48 @@ def test_it_trades_for_some_seconds_and_says_what_came_of_it(tmp_path: Path) -> 
     assert left_behind(tmp_path) == []
 
 
+def test_its_scalper_finds_what_pays_at_the_usual_fees(tmp_path: Path) -> None:
+    """The demo's perpetuals, played as fast: entries whose promise was worth their costs, with the cost guard, the
+    thresholds and the weights of the shipped strategy."""
+    loosened = demo.STRATEGIES["scalping"].keys() & {
+        "edge_factor", "entry_z", "micro_weight", "book_weight", "depth_weight", "flow_weight", "max_spread_bps"
+    }  # fmt: skip
+    assert not loosened
+    files = synthesize_crosses(tmp_path, seed=demo.SEED, minutes=60, symbols=(*demo.SPOT[:2], *demo.PERPETUALS))
+    market = open_market(files, symbols=demo.PERPETUALS)
+    assert {(str(one.maker_fee), str(one.taker_fee)) for one in market.instruments} == {("0.0002", "0.0005")}
+    played = retime(market, Played(market.from_ns, market.from_ns, float(demo.SPEED)), latency_ns=2_000_000)
+    seen: list[tuple[float, float]] = []
+
+    def look(s: Any) -> None:
+        row = np.zeros(len(LOOKED_AT))
+        for i in range(len(market.instruments)):
+            read_scalping(s, i, row)
+            seen.append((abs(row[LOOKED_AT.index("edge_bps")]), row[LOOKED_AT.index("needed_bps")]))
+
+    entries = joined(watch(
+        played, 100_000_000, look, strategies={"scalping": demo.STRATEGIES["scalping"]}, timeframes_s=demo.TIMEFRAMES_S,
+    ))["record"]  # fmt: skip
+    promised, needed = np.array(seen).T
+    paying = (promised >= needed) & (needed > 0)
+    assert needed[needed > 0].min() > 10 and 0 < paying.mean() < 0.3, "at times, not always"
+    assert 1 <= (entries["kind"] == CLOSED).sum() < 60
+
+
 def test_interrupted_while_it_starts_it_takes_everything_down_again(tmp_path: Path) -> None:
-    demo = start(tmp_path)
-    assert demo.stderr is not None
-    while not demo.stderr.readline().startswith("2/3"):
-        assert demo.poll() is None
-    demo.send_signal(signal.SIGINT)
-    _, told = demo.communicate(timeout=60)
-    assert demo.returncode != 0 and "Traceback" not in told
+    shown = start(tmp_path)
+    assert shown.stderr is not None
+    while not shown.stderr.readline().startswith("2/3"):
+        assert shown.poll() is None
+    shown.send_signal(signal.SIGINT)
+    _, told = shown.communicate(timeout=60)
+    assert shown.returncode != 0 and "Traceback" not in told
     assert left_behind(tmp_path) == []
 
 
 def test_it_knows_when_the_market_is_over() -> None:
     running = Running(speed=0.0, symbols=("BTC/USDT",), minutes=1, history_s=59)
-    assert not market_is_over(running.control)
+    assert not demo.market_is_over(running.control)
     running.advance(100_000)
-    assert market_is_over(running.control)
+    assert demo.market_is_over(running.control)
     running.stop()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -53,6 +55,48 @@ def test_walking_round_a_triangle_comes_back(tmp_path: Path) -> None:
     assert max(moves) > 0  # it is a market that moves
     basis = [a / b - 1 for a, b in zip(mid["BTC/USDT:USDT"], mid["BTC/USDT"], strict=True)]
     assert 0 < max(map(abs, basis)) < 1e-3
+
+
+class Seconds(NamedTuple):
+    """A pair by the second: the middle (log, bps), the lean of its book, and of its takers, -1..1."""
+
+    mid: Any
+    book: Any
+    takers: Any
+
+
+def by_the_second(quotes: Path, trades: Path, symbol: str) -> Seconds:
+    shown, traded = (pq.read_table(path, filters=[("symbol", "=", symbol)]).to_pandas() for path in (quotes, trades))
+    first = int(shown["ts_exch_ms"].iloc[0])
+    lean = (shown["bid_size"] - shown["ask_size"]) / (shown["bid_size"] + shown["ask_size"])
+    second = (shown["ts_exch_ms"] - first) // 1000
+    mid = np.log((shown["bid"] + shown["ask"]) / 2).groupby(second).last().to_numpy() * 1e4
+    at = ((traded["ts_exch_ms"] - first) // 1000).to_numpy()
+    bought, whole = (np.bincount(at, weights=w, minlength=len(mid))[: len(mid)]
+                     for w in (traded["size"] * traded["side"], traded["size"]))  # fmt: skip
+    return Seconds(mid, lean.groupby(second).mean().to_numpy(), bought / np.maximum(whole, 1e-12))
+
+
+def test_takers_of_a_perpetual_lean_for_minutes_its_book_with_them_and_the_price_follows(tmp_path: Path) -> None:
+    """Spot pairs show nothing of it but the move. What can be known of the next minutes is a part, not all."""
+    known = []
+    for seed in range(4):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        paths = synthesize_crosses(folder, seed=seed, minutes=120, symbols=("BTC/USDT", "ETH/USDT", "BTC/USDT:USDT"))
+        perp, spot = (by_the_second(*paths, name) for name in ("BTC/USDT:USDT", "BTC/USDT"))
+        assert 0.4 < np.corrcoef(perp.takers[:-60], perp.takers[60:])[0, 1] < 0.95
+        assert np.corrcoef(perp.takers, perp.book)[0, 1] > 0.5
+        assert abs(np.corrcoef(spot.takers[:-60], spot.takers[60:])[0, 1]) < 0.05
+        assert abs(np.corrcoef(spot.book, perp.takers)[0, 1]) < 0.05
+        pressure = np.convolve(perp.takers, np.ones(60) / 60, "valid")[:-300]
+        ahead = perp.mid[59 + 300 :] - perp.mid[59:-300]
+        known.append((np.corrcoef(pressure, ahead)[0, 1], np.polyfit(pressure, ahead, 1)[0]))
+        assert np.abs(perp.mid - spot.mid).max() < 10, "they stay together"
+        daily_pct = np.diff(perp.mid).std() * np.sqrt(86_400) / 100
+        assert 1.0 < daily_pct < 3.0
+    correlation, push = np.mean(known, axis=0)
+    assert 0.15 < correlation < 0.6 and 3 < push < 12, "bps in five minutes, of takers who all lean one way"
 
 
 def test_it_says_that_it_is_synthetic_and_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
