@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from engine.store.viewrows import DecisionRow, FeedRow, FillRow, NoticeRow, Picture, PositionRow, RefusalRow
+from engine.store.viewrows import CycleRow, DecisionRow, FeedRow, FillRow, NoticeRow, Picture, PositionRow, RefusalRow
 
 SHOWN: Final = 6  # rows of every stream where there is room
-STREAMS: Final = 4  # decisions, refusals, fills, notices
+STREAMS: Final = 4  # decisions, refusals, fills, notices; and cycles, where there are any
 OLD_S: Final = 5.0  # a feed without data for so long is shown in red
 FAR_MS: Final = 1_000.0  # a clock so far off is shown in yellow
 STATE_STYLES: Final = {"ACTIVE": "bold green", "REDUCING": "bold yellow", "HALTED": "bold red"}
@@ -25,10 +25,14 @@ def panel(picture: Picture, now_ns: int, height: int | None = None) -> Renderabl
     parts: list[RenderableType] = [_head(picture, now_ns), _account(picture), _engine(picture), _positions(picture)]
     if picture.selection:
         parts.append(_selection(picture))
+    if picture.desks:
+        parts.append(_desks(picture))
     parts.append(_feeds(picture, now_ns))
     parts += [_decisions(picture.decisions[-rows:]), _refusals(picture.refusals[-rows:])]
     if picture.fills:
         parts.append(_fills(picture.fills[-rows:]))
+    if picture.cycles:
+        parts.append(_cycles(picture.cycles[-rows:]))
     if picture.notices:
         parts.append(_notices(picture.notices[-rows:]))
     return Group(*parts)
@@ -36,10 +40,11 @@ def panel(picture: Picture, now_ns: int, height: int | None = None) -> Renderabl
 
 def _rows_left(picture: Picture, height: int) -> int:
     """Rows for each of the streams below everything that is always shown."""
-    headings = 2 * (STREAMS + 1 + bool(picture.positions)) + (not picture.positions)
+    streams = STREAMS + bool(picture.cycles)
+    headings = 2 * (streams + 1 + bool(picture.positions)) + (not picture.positions)
     always = 4 + (picture.beat_ns is None) + (not picture.engine.journal_ok)
-    always += len(picture.selection) + 2 * bool(picture.selection)
-    return min(SHOWN, max(1, (height - always - headings - len(picture.positions) - len(picture.feeds)) // STREAMS))
+    always += sum(len(one) + 2 * bool(one) for one in (picture.selection, picture.desks))
+    return min(SHOWN, max(1, (height - always - headings - len(picture.positions) - len(picture.feeds)) // streams))
 
 
 def _head(picture: Picture, now_ns: int) -> Text:
@@ -114,6 +119,33 @@ def _selection(picture: Picture) -> RenderableType:
             one.strategy, Text(f"{one.share:.0%}", style=style), f"{one.mean_r:+.2f}", f"{one.trades:.0f}", one.why
         )
     return table
+
+
+def _desks(picture: Picture) -> RenderableType:
+    """Where the triangular cycles of each venue stand."""
+    table = _table("cycles", "venue", "", "sent", "won", "turned back", "missed", "quoted", "realised", "net $", "why")
+    for one in picture.desks.values():
+        style = "green" if one.state == "trading" else "yellow" if one.state == "shadow" else "bold red"
+        table.add_row(
+            one.venue, Text(f"{one.state}{', one under way' if one.under_way else ''}", style=style), str(one.begun),
+            str(one.won), str(one.turned_back), str(one.missed), _bps(one.quoted_bps), _bps(one.realised_bps),
+            f"{one.net_usd:+,.2f}", one.why,
+        )  # fmt: skip
+    return table
+
+
+def _cycles(rows: list[CycleRow]) -> Table:
+    table = _table("last cycles", "time", "way", "$", "quoted", "realised", "net $", "")
+    for one in rows:
+        table.add_row(
+            _time(one.ts_ns), one.way, f"{one.amount_usd:,.2f}", _bps(one.quoted_bps), _bps(one.realised_bps),
+            f"{one.net_usd:+,.2f}", f"{one.outcome}{' (in shadow, nothing was sent)' if one.shadow else ''}",
+        )  # fmt: skip
+    return table
+
+
+def _bps(edge: float | None) -> str:
+    return "" if edge is None else f"{edge:+.1f} bps"
 
 
 def _feeds(picture: Picture, now_ns: int) -> Table:

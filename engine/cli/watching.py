@@ -74,6 +74,14 @@ def line_of(picture: Picture) -> str:
     order_us = engine.tick_to_order_us_p50
     return (
         f"{account.state}  equity ${account.equity_usd:,.2f}  today {account.day_pnl_usd:+.2f} of "
-        f"-{account.day_limit_usd:.2f}  positions {account.positions}  orders {engine.orders}  "
+        f"-{account.day_limit_usd:.2f}  positions {account.positions}  orders {engine.orders}  {_cycles(picture)}"
         f"{engine.events_per_s:,.0f} events/s" + (f"  tick to order {order_us:,.0f} us" if order_us is not None else "")
     )
+
+
+def _cycles(picture: Picture) -> str:
+    """Triangular cycles: those sent and those that won, or how many were seen in shadow."""
+    begun, won, rehearsed = (
+        sum(getattr(one, name) for one in picture.desks.values()) for name in ("begun", "won", "rehearsed")
+    )
+    return f"cycles {won} of {begun} won  " if begun else f"cycles {rehearsed} in shadow  " if rehearsed else ""

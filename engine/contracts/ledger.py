@@ -174,6 +174,37 @@ class SelectionRow(msgspec.Struct, frozen=True, kw_only=True):
     trades: float
 
 
+class CycleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A triangular cycle that is over. `way` is what was held, one after the other (``USDT > BTC > ETH > USDT``);
+    edges are bps of `amount_usd`, fees and what was left over included. One in `shadow` sent nothing. A cycle that was
+    sent and filled anything is also a TradeRow."""
+
+    seq: int
+    ts_ns: int
+    begun_ns: int  # of one in shadow not told: when it ended
+    venue: str
+    way: str
+    shadow: bool
+    reason: str  # CYCLE_DONE, CYCLE_UNWOUND, CYCLE_MISSED, EMERGENCY_EXIT
+    quoted_bps: float
+    realised_bps: float
+    amount_usd: Decimal
+    net_usd: Decimal
+
+
+class DeskRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Cycles of a venue were let out of shadow (`trading`), or back into it; `mean_bps` is what the last ones realised
+    in the mean, `decay_bps` what is expected to be lost between quote and last leg."""
+
+    seq: int
+    ts_ns: int
+    venue: str
+    trading: bool
+    reason: str
+    mean_bps: float
+    decay_bps: float
+
+
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a journal says happened, in stream order."""
 
@@ -186,3 +217,5 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     states: list[StateRow]
     regimes: list[RegimeRow] = []
     selections: list[SelectionRow] = []
+    cycles: list[CycleRow] = []
+    desks: list[DeskRow] = []

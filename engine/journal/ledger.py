@@ -37,6 +37,7 @@ from engine.contracts.ledger import (
 from engine.core import life
 from engine.core.outcomes import NO_FORECAST
 from engine.core.regime import REGIMES
+from engine.journal.cycle_rows import CycleBook
 from engine.journal.plain import PLAIN
 from engine.journal.plain import Row as _Row
 
@@ -110,6 +111,7 @@ class _Fold:
         self.outcomes: dict[int, _Row] = {}
         self.regimes: list[RegimeRow] = []
         self.selections: list[SelectionRow] = []
+        self.cycles = CycleBook(instruments)
 
     def instrument(self, row: _Row) -> Instrument:
         if row.instrument >= len(self.instruments):
@@ -140,6 +142,8 @@ class _Fold:
             states=self.states,
             regimes=self.regimes,
             selections=self.selections,
+            cycles=self.cycles.cycles,
+            desks=self.cycles.desks,
         )
 
 
@@ -349,6 +353,11 @@ def _order_row(state: _Fold, order: _Order) -> OrderRow:
     )  # fmt: skip
 
 
+def _cycle(state: _Fold, row: _Row) -> None:
+    state.instrument(row)
+    state.cycles.note(row)
+
+
 def _nothing(state: _Fold, row: _Row) -> None:
     """Influences decisions, makes no row."""
 
@@ -384,5 +393,5 @@ _HANDLERS: Final[dict[int, Callable[[_Fold, _Row], None]]] = {
     r.STATE: _state,
     r.GAP: _gap,
     r.VIOLATION: _nothing,
-    r.CYCLE: _nothing,
+    r.CYCLE: _cycle,
 }

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from engine.contracts.instruments import Instrument
-from engine.contracts.ledger import FillRow, TradeRow
+from engine.contracts.ledger import CycleRow, FillRow, TradeRow
 from engine.research.statistics import Undefined
 
 HOUR_NS: Final = 3_600_000_000_000
@@ -48,6 +48,22 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     fees_usd: float
     funding_usd: float
     slippage_usd: float
+    net_usd: float
+
+
+class CycleSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """Triangular cycles of a venue, sent or in `shadow`. `done` went through, `missed` got nothing at the first leg;
+    edges are means of those that filled anything, bps, None where none did."""
+
+    venue: str
+    shadow: bool
+    cycles: int
+    done: int
+    turned_back: int
+    missed: int
+    won: int
+    quoted_bps: float | None
+    realised_bps: float | None
     net_usd: float
 
 
@@ -117,6 +133,26 @@ def by_hour(trades: Sequence[TradeRow]) -> list[Slice]:
     """Always 24 slices, "00".."23": the UTC hour the trade was opened in."""
     found = {s.key: s for s in _grouped(trades, lambda t: f"{t.opened_ns // HOUR_NS % 24:02d}")}
     return [found.get(f"{hour:02d}", _slice(f"{hour:02d}", [])) for hour in range(24)]
+
+
+def by_desk(cycles: Sequence[CycleRow]) -> list[CycleSlice]:
+    """By venue, those sent before those in shadow."""
+    groups: dict[tuple[str, bool], list[CycleRow]] = {}
+    for one in cycles:
+        groups.setdefault((one.venue, one.shadow), []).append(one)
+    return [_cycle_slice(venue, shadow, members) for (venue, shadow), members in sorted(groups.items())]
+
+
+def _cycle_slice(venue: str, shadow: bool, cycles: Sequence[CycleRow]) -> CycleSlice:
+    filled = [one for one in cycles if one.reason != "CYCLE_MISSED"]
+    done = sum(one.reason == "CYCLE_DONE" for one in cycles)
+    return CycleSlice(
+        venue=venue, shadow=shadow, cycles=len(cycles), done=done, turned_back=len(filled) - done,
+        missed=len(cycles) - len(filled), won=sum(one.net_usd > 0 for one in filled),
+        quoted_bps=float(np.mean([one.quoted_bps for one in filled])) if filled else None,
+        realised_bps=float(np.mean([one.realised_bps for one in filled])) if filled else None,
+        net_usd=float(sum((one.net_usd for one in filled), _ZERO)),
+    )  # fmt: skip
 
 
 def profit_factor(nets: Sequence[Decimal]) -> float:

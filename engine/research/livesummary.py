@@ -12,6 +12,7 @@ from engine.core.strategies import table
 from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
 from engine.journal import segments
+from engine.research.breakdown import CycleSlice, by_desk
 from engine.research.report.wording import SHARE_WORDS
 
 
@@ -40,6 +41,7 @@ class LiveSummary(msgspec.Struct, frozen=True, kw_only=True):
     exits: dict[str, int]
     state: str
     digest: str
+    cycles: list[CycleSlice] = []
     shares: dict[str, str] = {}  # of strategies whose share of the risk budget was moved: the last one, and why
 
     def lines(self) -> list[str]:
@@ -56,9 +58,20 @@ class LiveSummary(msgspec.Struct, frozen=True, kw_only=True):
             f"limits    worst trade {self.worst_trade_usd:+,.2f} of -{self.trade_limit_usd:g} allowed, "
             f"day -{self.day_limit_usd:g}; state {self.state}",
             f"orders    {self.orders} placed, {self.fills} fills; exits: {left}; refused: {refused}",
+            *(f"cycles    {_cycles(one)}" for one in self.cycles),
             *(f"selector  {name} {share}" for name, share in self.shares.items()),
             f"digest    {self.digest or 'none: the run did not end in order'}",
         ]
+
+
+def _cycles(one: CycleSlice) -> str:
+    edge = f", {one.realised_bps:+.1f} of {one.quoted_bps:+.1f} bps realised" if one.realised_bps is not None else ""
+    if one.shadow:
+        return f"{one.venue} in shadow (nothing sent): {one.cycles}, of which {one.won} would have won{edge}"
+    return (
+        f"{one.venue} {one.cycles} sent: {one.done} went through, {one.turned_back} turned back, {one.missed} got "
+        f"nothing; {one.won} won{edge}, net {one.net_usd:+,.2f}"
+    )
 
 
 def summarise(run_dir: Path) -> LiveSummary:
@@ -89,6 +102,7 @@ def summarise(run_dir: Path) -> LiveSummary:
         exits=dict(Counter(trade.exit_reason for trade in book.trades)),
         state=book.states[-1].after if book.states else "ACTIVE",
         digest=manifest.digest,
+        cycles=by_desk(book.cycles),
         shares={
             row.strategy: f"{row.share:.0%} in a {row.regime} market: {SHARE_WORDS.get(row.reason, row.reason)}"
             for row in book.selections

@@ -21,7 +21,7 @@ import numpy as np
 from engine.contracts.ledger import GapRow, Ledger, TradeRow
 from engine.contracts.runs import Manifest
 from engine.research import breaches, breakdown, equity, statistics
-from engine.research.breakdown import Slice, iso
+from engine.research.breakdown import CycleSlice, Slice, iso
 from engine.research.statistics import Undefined
 from engine.research.verdict import judge
 
@@ -136,6 +136,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     by_strategy: list[Slice]
     by_hour: list[Slice]
     by_exit_reason: list[Slice]
+    cycles: list[CycleSlice]  # triangular ones; what filled of those sent is among the trades too
     why_null: dict[str, str]
 
 
@@ -337,6 +338,7 @@ def _trades(sheet: Sheet, ledger: Ledger, manifest: Manifest, curve: equity.Curv
     sheet.put("by_strategy", breakdown.by_strategy(trades))
     sheet.put("by_hour", breakdown.by_hour(trades))
     sheet.put("by_exit_reason", breakdown.by_exit_reason(trades))
+    sheet.put("cycles", breakdown.by_desk(ledger.cycles))
 
 
 def _extremes(sheet: Sheet, trades: Sequence[TradeRow], names: dict[tuple[str, str], str]) -> None:

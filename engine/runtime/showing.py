@@ -11,19 +11,19 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from engine.contracts import reasons
-from engine.contracts.records import CANCEL, ENTRY, FILL, ORDER_REJECT, PLACE, REFUSED
+from engine.contracts.records import CANCEL, CYCLE, ENTRY, FILL, ORDER_REJECT, PLACE, REFUSED
 from engine.contracts.redaction import clean
 from engine.core.state import Core
 from engine.runtime.loop import LiveLoop
 from engine.runtime.reconcile import Reconciler
-from engine.store import coreview, selectionview
+from engine.store import coreview, cycleview, selectionview
 from engine.store.liveview import LiveWriter
 from engine.store.viewrows import ACCOUNT, ENGINE, MARKET, EngineRow, FeedRow, NoticeRow, cell, cells
 from engine.venues.port import Notice, StreamHealth, Venue
 
 EVERY_S: Final = 0.25
 NOTICES_KEPT: Final = 1_000
-SHOWN: Final = (PLACE, CANCEL, REFUSED, ORDER_REJECT, FILL)
+SHOWN: Final = (PLACE, CANCEL, REFUSED, ORDER_REJECT, FILL, CYCLE)
 
 
 class Listener(Protocol):
@@ -56,6 +56,7 @@ class Showing:
         self._strange = -1
         self.counts: dict[str, int] = {"orders": 0, "fills": 0, "refusals": 0, "rejects": 0}
         self.refusals: dict[str, int] = {}
+        self.cycles = cycleview.CycleWatch()
 
     def notice(self, notice: Notice) -> None:
         """Something to tell people; never waits."""
@@ -96,6 +97,7 @@ class Showing:
         view.put("feeds", cells(self.feeds()))
         view.put("selection", cells(selectionview.selection(engine.core)))
         view.put("market", cells({MARKET: selectionview.market(engine.core)}))
+        view.put("desks", cells(cycleview.desks(engine.core, self.cycles)))
         core = engine.core.state
         seen = (view, core.limits.tobytes() + core.params.tobytes() + core.selector_words.tobytes())
         if seen != self._in_force:
@@ -123,6 +125,10 @@ class Showing:
             self.counts["fills"] += 1
             if view is not None:
                 view.add("fills", cell(coreview.fill(core, record)))
+        elif kind == CYCLE:
+            ended = self.cycles.take(core, record)
+            if view is not None and ended is not None:
+                view.add("cycles", cell(ended))
         else:
             self.counts["refusals" if kind == REFUSED else "rejects"] += 1
             name = reasons.name(int(record.reason))

@@ -3,9 +3,10 @@
 | key                                                    | kind      | written                                   |
 |--------------------------------------------------------|-----------|-------------------------------------------|
 | ``keel:live:{run}:positions`` orders equity feeds      | hash      | as a whole: name -> row (JSON object)     |
-| ``keel:live:{run}:selection`` market                   | hash      | as a whole                                |
+| ``keel:live:{run}:selection`` market desks             | hash      | as a whole                                |
 | ``keel:live:{run}:in_force`` foreign                   | hash      | the same, when a value changed            |
 | ``keel:live:{run}:decisions`` refusals fills notices   | stream    | the last 1,000 rows                       |
+| ``keel:live:{run}:cycles``                             | stream    | the same                                  |
 | ``keel:live:{run}:heartbeat``                          | string    | every second; gone 5 s after the last one |
 | ``keel:live:runs``                                     | sorted set| run -> when it was last heard of (ms)     |
 
@@ -31,8 +32,8 @@ from engine.contracts.errors import BadData, BadInput, Retryable
 
 Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
-Table = Literal["positions", "orders", "equity", "feeds", "in_force", "foreign", "selection", "market"]
-Stream = Literal["decisions", "refusals", "fills", "notices"]
+Table = Literal["positions", "orders", "equity", "feeds", "in_force", "foreign", "selection", "market", "desks"]
+Stream = Literal["decisions", "refusals", "fills", "notices", "cycles"]
 TABLES: Final[tuple[Table, ...]] = get_args(Table)
 STREAMS: Final[tuple[Stream, ...]] = get_args(Stream)
 RUNS: Final = "keel:live:runs"
@@ -75,10 +76,12 @@ class LiveView(msgspec.Struct, frozen=True, kw_only=True):
     foreign: dict[str, dict[str, Cell]]
     selection: dict[str, dict[str, Cell]]
     market: dict[str, dict[str, Cell]]
-    decisions: list[dict[str, Cell]]  # oldest first, as are the next three
+    desks: dict[str, dict[str, Cell]]
+    decisions: list[dict[str, Cell]]  # oldest first, as are the next four
     refusals: list[dict[str, Cell]]
     fills: list[dict[str, Cell]]
     notices: list[dict[str, Cell]]
+    cycles: list[dict[str, Cell]]
 
 
 class _Waiting(msgspec.Struct):

@@ -11,9 +11,11 @@
 | foreign       | what it is       | ForeignRow  | the runtime, from reconciliation                  |
 | selection     | the strategy     | ShareRow    | `selectionview.selection`                         |
 | market        | ``market``       | MarketRow   | `selectionview.market`                            |
+| desks         | the venue        | DeskRow     | `cycleview.desks`                                 |
 | decisions     |                  | DecisionRow | `coreview.decision` of PLACE, CANCEL              |
 | refusals      |                  | RefusalRow  | `coreview.refusal` of REFUSED, ORDER_REJECT       |
 | fills         |                  | FillRow     | `coreview.fill` of FILL                           |
+| cycles        |                  | CycleRow    | `cycleview.CycleWatch` of CYCLE                   |
 | notices       |                  | NoticeRow   | the runtime, from a venue's notice                |
 
 The writer: ``view.put("positions", cells(positions(core)))``, ``view.add("fills", cell(fill(core, record)))``.
@@ -190,6 +192,42 @@ class MarketRow(ViewRow, frozen=True, kw_only=True):
     cycles: float
 
 
+class DeskRow(ViewRow, frozen=True, kw_only=True):
+    """Triangular cycles of a venue since the engine started. `state` is ``trading``, ``shadow`` (nothing is sent) or
+    ``off``, and `why` says it in words. Of those `begun` (sent) `done` went through all three legs, `missed` got
+    nothing at the first; `won` made money. Edges are means of those that filled anything, bps; `rehearsed`: in shadow.
+    `decay_bps` is what the edge is expected to lose on its way."""
+
+    venue: str
+    state: str
+    why: str
+    begun: int
+    done: int
+    turned_back: int
+    missed: int
+    won: int
+    rehearsed: int
+    quoted_bps: float | None
+    realised_bps: float | None
+    net_usd: float
+    decay_bps: float
+    under_way: bool
+
+
+class CycleRow(ViewRow, frozen=True, kw_only=True):
+    """A triangular cycle that is over; edges in bps of `amount_usd`."""
+
+    ts_ns: int
+    venue: str
+    way: str
+    shadow: bool
+    outcome: str
+    quoted_bps: float
+    realised_bps: float
+    amount_usd: float
+    net_usd: float
+
+
 class DecisionRow(ViewRow, frozen=True, kw_only=True):
     """A command of the core: `action` is place or cancel."""
 
@@ -291,6 +329,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     notices: list[NoticeRow]
     selection: dict[str, ShareRow] = {}
     market: MarketRow | None = None
+    desks: dict[str, DeskRow] = {}
+    cycles: list[CycleRow] = []
 
 
 def picture_of(view: LiveView, mode: str, pid: int) -> Picture:
@@ -305,4 +345,5 @@ def picture_of(view: LiveView, mode: str, pid: int) -> Picture:
         refusals=row_list(view.refusals, RefusalRow), fills=row_list(view.fills, FillRow),
         notices=row_list(view.notices, NoticeRow), selection=rows(view.selection, ShareRow),
         market=row(view.market[MARKET], MarketRow) if MARKET in view.market else None,
+        desks=rows(view.desks, DeskRow), cycles=row_list(view.cycles, CycleRow),
     )  # fmt: skip

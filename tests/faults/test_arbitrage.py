@@ -33,6 +33,7 @@ from engine.contracts.reasons import CYCLE_UNWOUND
 from engine.core.limits import Limits
 from engine.core.strategies.table import NAMES as STRATEGY_NAMES
 from engine.markets.dislocations import Dislocating
+from engine.store.cycleview import desks
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 SECONDS = float(os.environ.get("SECONDS_TO_SOAK", "600"))
@@ -57,6 +58,9 @@ async def test_cycles_earn_what_dislocations_offer(tmp_path: Path) -> None:
             await running.until(lambda: judged(running) >= 6 and is_idle(running), 25)
         found = cycles(running)
         check(found, 6)
+        (shown,) = desks(running.core, running.service.showing.cycles).values()
+        assert shown.done + shown.turned_back == len(found) and shown.won == sum(one.is_winner for one in found)
+        assert shown.net_usd == pytest.approx(sum(one.realised_usd for one in found)) and shown.state == "trading"
         assert sum(one.realised_usd for one in found) > 0 and left_over_usd(running) < DUST_USD
         assert sum(one["taken_lots"] > 0 for one in await asyncio.to_thread(lambda: floor.begun)) > 0
         await agree(running)

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from engine.contracts import reasons as why
 from engine.contracts import records as r
 from engine.contracts.errors import Fatal
+from engine.contracts.instruments import E8
 from engine.contracts.ledger import (
+    CycleRow,
+    DeskRow,
     EquityRow,
     FillRow,
     GapRow,
@@ -55,6 +58,29 @@ def test_golden_orders() -> None:
                  done_ts_ns=10_000, **short),
         OrderRow(client_id=14, seq=14, ts_ns=14_000, status="canceled", filled_qty=D("0.5"), refusal="",
                  done_ts_ns=16_000, **short),
+    ]  # fmt: skip
+
+
+def test_cycles_are_told_with_their_way_and_in_shadow_or_not() -> None:
+    legs = {"legs": 0 | 1 << 16 | 0 << 32 | 0b011 << 48, "strategy": 3}
+    begun = entry(1, kind=r.CYCLE, reason=why.CYCLE_BEGUN, quoted_e9=2_000_000, amount_e8=150 * E8, risk_e8=E8, **legs)
+    done = entry(2, kind=r.CYCLE, reason=why.CYCLE_DONE, quoted_e9=2_000_000, realised_e9=-500_000, amount_e8=100 * E8,
+                 **legs)  # fmt: skip
+    seen = entry(3, kind=r.CYCLE, reason=why.CYCLE_MISSED, bits=r.SHADOW, quoted_e9=1_000_000, **legs)
+    back = entry(4, kind=r.CYCLE, reason=why.BACK_TO_SHADOW, bits=r.SHADOW, quoted_e9=150_000, realised_e9=-20_000)
+    book = folded(begun, done, seen, back)
+    (first, second) = INSTRUMENTS[:2]
+    way = f"{first.quote} > {first.base} > {second.base} > {first.quote}"
+    sent = {"venue": first.venue, "way": way, "shadow": False}
+    assert book.cycles == [
+        CycleRow(seq=2, ts_ns=2000, begun_ns=1000, reason="CYCLE_DONE", quoted_bps=20.0, realised_bps=-5.0,
+                 amount_usd=D(100), net_usd=D("-0.05"), **sent),
+        CycleRow(seq=3, ts_ns=3000, begun_ns=3000, reason="CYCLE_MISSED", quoted_bps=10.0, realised_bps=0.0,
+                 amount_usd=D(0), net_usd=D(0), **(sent | {"shadow": True})),
+    ]  # fmt: skip
+    assert book.desks == [
+        DeskRow(seq=4, ts_ns=4000, venue=first.venue, trading=False, reason="BACK_TO_SHADOW", mean_bps=-0.2,
+                decay_bps=1.5)
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from sample_run import empty, sample
 
 from engine.contracts import reasons
 from engine.contracts.errors import Fatal
-from engine.contracts.ledger import OrderRow, RegimeRow, SelectionRow
+from engine.contracts.ledger import CycleRow, DeskRow, OrderRow, RegimeRow, SelectionRow
 from engine.research.breakdown import EXIT_WORDS
 from engine.research.metrics import Metrics, measure
 from engine.research.report import figures, wording
@@ -255,6 +255,30 @@ def browser() -> Iterator[Any]:
         instance = session.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield instance
         instance.close()
+
+
+def test_triangular_cycles_are_listed_where_there_are_any(tmp_path: Path, written: ReportPaths) -> None:
+    assert 'id="cycles"' not in written.html.read_text() and json.loads(written.json.read_text())["cycles"] == []
+    ledger, manifest, closes = sample()
+    usual = {"venue": "binance", "way": "USDT > BTC > ETH > USDT", "begun_ns": 1, "quoted_bps": 9.0}
+    ends = [*(("CYCLE_DONE", edge) for edge in (4.0, 6.0, 7.0)), ("CYCLE_UNWOUND", -3.0), ("CYCLE_MISSED", 0.0)]
+    cycles = [
+        CycleRow(seq=k, ts_ns=k, shadow=k < 2, reason=reason, realised_bps=edge, amount_usd=Decimal(100),
+                 net_usd=Decimal(str(edge / 100)), **usual)
+        for k, (reason, edge) in enumerate(ends)
+    ]  # fmt: skip
+    passed = DeskRow(seq=2, ts_ns=2, venue="binance", trading=True, reason="SHADOW_PASSED", mean_bps=5.0, decay_bps=0.5)
+    ledger = msgspec.structs.replace(ledger, cycles=cycles, desks=[passed])
+    paths = write_report(tmp_path, ledger, manifest, closes)
+    text = paths.html.read_text()
+    assert text.count("USDT &gt; BTC &gt; ETH &gt; USDT") == 5 and "went through, in shadow" in text
+    assert "let out of shadow" in text
+    sent, rehearsed = json.loads(paths.json.read_text())["cycles"]
+    assert (sent["cycles"], sent["done"], sent["turned_back"], sent["missed"], sent["won"]) == (3, 1, 1, 1, 1)
+    assert (sent["realised_bps"], sent["net_usd"]) == (2.0, 0.04) and rehearsed["realised_bps"] == 5.0
+    console = Console(width=100, record=True, file=io.StringIO())
+    print_report(console, measure(ledger, manifest, closes), ledger)
+    assert "Triangular cycles" in (said := console.export_text()) and "+2.0" in said and "shadow" in said
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ _NAVIGATION: Final = (
     ("trades", "Trades"), ("refusals", "Refusals"), ("figures", "All figures"), ("assumptions", "Assumptions"),
 )  # fmt: skip
 
+_CYCLES_LEAD: Final = "Edges in basis points of what went in, after fees; what filled of those sent is a trade too."
 _MARKET_LEAD: Final = "What the whole market was like, as it was known at each moment; every trade names its own."
 
 
@@ -82,6 +83,7 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
             section("prices", "Prices", "", _prices(payload)),
             section("trades", "Trades", "", _trades(metrics, payload)),
             section("market", "The market", _MARKET_LEAD, _market(ledger)),
+            _cycles(metrics, ledger),
             section("refusals", "Refused entries", _refusals_lead(metrics), sections.refusals(metrics)),
             section("gaps", "Losses past their plan", "", sections.gaps(ledger.gaps)),
             section("figures", "All figures", "", f'<div class="packed">{sections.figures(metrics)}</div>'),
@@ -96,6 +98,14 @@ def _market(ledger: Ledger) -> str:
     shares = f"<h3>Shares of the risk budget</h3>{sections.selections(ledger)}" if ledger.selections else ""
     results = sections.slices(by_regime(ledger.trades), "Strategy, market")
     return results + _folded("Regimes", sections.regimes(ledger)) + shares
+
+
+def _cycles(metrics: Metrics, ledger: Ledger) -> str:
+    """Triangular cycles, where there were any."""
+    if not ledger.cycles and not ledger.desks:
+        return ""
+    every = _folded("Every cycle", sections.cycles(ledger)) + _folded("Into and out of shadow", sections.desks(ledger))
+    return section("cycles", "Triangular cycles", _CYCLES_LEAD, sections.cycle_slices(metrics.cycles) + every)
 
 
 def _folded(head: str, content: str) -> str:

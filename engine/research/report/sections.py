@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from engine.contracts.ledger import GapRow, Ledger, TradeRow
 from engine.contracts.runs import Manifest
-from engine.research.breakdown import Slice, exit_word, iso, label
+from engine.research.breakdown import CycleSlice, Slice, exit_word, iso, label
 from engine.research.metrics import Metrics
 from engine.research.report import wording
 from engine.research.verdict import counted, dollars, percent, ratio
@@ -16,6 +16,7 @@ from engine.research.verdict import counted, dollars, percent, ratio
 GAPS_SHOWN: Final = 200
 TRADES_SHOWN: Final = 10_000
 SELECTIONS_SHOWN: Final = 100
+CYCLES_SHOWN: Final = 500
 
 
 class Tile(NamedTuple):
@@ -155,6 +156,41 @@ def regimes(ledger: Ledger) -> str:
     ]  # fmt: skip
     heads = ("Time, UTC", "From", "To", "Trend", "Volatility", "Breadth", "Spread", "Liquidity", "Funding", "Cycles")
     return table(heads, rows, range(3, 10), "The market was not seen long enough to name it.")
+
+
+def cycle_slices(found: Sequence[CycleSlice]) -> str:
+    """Triangular cycles by venue, those sent and those in shadow."""
+    rows = [
+        (one.venue, "in shadow, nothing was sent" if one.shadow else "sent", f"{one.cycles:,}", f"{one.done:,}",
+         f"{one.turned_back:,}", f"{one.missed:,}", f"{one.won:,}", wording.bps(one.quoted_bps),
+         wording.bps(one.realised_bps), dollars(one.net_usd, True))
+        for one in found
+    ]  # fmt: skip
+    heads = ("Venue", "", "Cycles", "Went through", "Turned back", "Missed", "Won", "Quoted", "Realised", "Net")
+    return table(heads, rows, range(2, 10), "No cycle was begun.")
+
+
+def cycles(ledger: Ledger) -> str:
+    """Every cycle that ended, the latest first."""
+    rows = [
+        (wording.text(iso(one.ts_ns)), one.venue, one.way, dollars(float(one.amount_usd)), wording.bps(one.quoted_bps),
+         wording.bps(one.realised_bps), dollars(float(one.net_usd), True),
+         f"{wording.CYCLE_WORDS.get(one.reason, one.reason)}{', in shadow' if one.shadow else ''}")
+        for one in ledger.cycles[: -CYCLES_SHOWN - 1 : -1]
+    ]  # fmt: skip
+    heads = ("Time, UTC", "Venue", "Way", "Amount", "Quoted", "Realised", "Net", "")
+    return table(heads, rows, range(3, 7), "No cycle was begun.")
+
+
+def desks(ledger: Ledger) -> str:
+    """When cycles were let out of shadow, and why they went back."""
+    rows = [
+        (wording.text(iso(one.ts_ns)), one.venue, wording.CYCLE_WORDS.get(one.reason, one.reason),
+         wording.bps(one.mean_bps), wording.bps(one.decay_bps))
+        for one in ledger.desks
+    ]  # fmt: skip
+    heads = ("Time, UTC", "Venue", "", "In the mean", "Lost on the way, expected")
+    return table(heads, rows, [3, 4], "Nothing changed between shadow and trading.")
 
 
 def gaps(found: Sequence[GapRow]) -> str:

@@ -17,6 +17,7 @@ from engine.research.breakdown import Slice, iso
 from engine.research.metrics import Metrics
 from engine.research.report import wording
 from engine.research.report.figures import waterfall_steps
+from engine.research.report.wording import MISSING
 from engine.research.verdict import dollars
 
 WIDTH: Final = 100
@@ -30,7 +31,7 @@ NOTHING: Final = dollars(0.0)
 
 
 def print_report(console: Console, metrics: Metrics, ledger: Ledger) -> None:
-    """Headline and verdict, figures, gross to net, symbols, exits, the selector's shares, refusals, gaps."""
+    """Headline and verdict, figures, gross to net, symbols, exits, cycles, the selector's shares, refusals, gaps."""
     width = min(WIDTH, console.width)
     console.print(_headline(metrics), width=width)
     console.print(_figures(metrics, width), width=width)
@@ -38,6 +39,8 @@ def print_report(console: Console, metrics: Metrics, ledger: Ledger) -> None:
         console.print(_waterfall(metrics, width), width=width)
         console.print(_slices(metrics.by_symbol, "Symbols", width), width=width)
         console.print(_slices(metrics.by_exit_reason, "Exits", width), width=width)
+    if metrics.cycles:
+        console.print(_cycles(metrics), width=width)
     if ledger.selections:
         console.print(_selections(ledger), width=width)
     if metrics.refusals or metrics.expired_entries:
@@ -154,6 +157,19 @@ def _slices(slices: Sequence[Slice], title: str, width: int) -> Table:
         texts = [Text(texts[place]) for texts in columns.values()]
         texts[-1].stylize(_colour(s.net_usd))
         table.add_row(Text(s.key, no_wrap=True), *texts)
+    return table
+
+
+def _cycles(metrics: Metrics) -> Table:
+    """Triangular cycles by venue, those sent and those in shadow."""
+    table = _table("Triangular cycles: edges in bps, after fees")
+    for head in ("Venue", "", "Cycles", "Through", "Back", "Missed", "Won", "Quoted", "Realised", "Net"):
+        table.add_column(head, justify="left" if head in ("Venue", "") else "right", no_wrap=True)
+    for one in metrics.cycles:
+        edges = (MISSING if edge is None else f"{edge:+.1f}" for edge in (one.quoted_bps, one.realised_bps))
+        counts = (f"{count:,}" for count in (one.cycles, one.done, one.turned_back, one.missed, one.won))
+        net = Text(dollars(one.net_usd, True), style="" if one.shadow else _colour(one.net_usd))
+        table.add_row(Text(one.venue), "shadow" if one.shadow else "sent", *counts, *edges, net)
     return table
 
 

@@ -134,6 +134,15 @@ SHARE_WORDS: Final[dict[str, str]] = {
     "SHARE_BY_PARAMETER": "a person changed the selector",
 }
 
+CYCLE_WORDS: Final[dict[str, str]] = {
+    "CYCLE_DONE": "went through",
+    "CYCLE_UNWOUND": "turned back: a leg got nothing",
+    "CYCLE_MISSED": "the first leg got nothing",
+    "EMERGENCY_EXIT": "given up in an emergency",
+    "SHADOW_PASSED": "let out of shadow: cycles there gained in the mean",
+    "BACK_TO_SHADOW": "back in shadow: cycles sent gained nothing in the mean",
+}
+
 GAP_WORDS: Final[dict[str, str]] = {
     "GAP_BETWEEN_TICKS": "the price jumped between two quotes",
     "GAP_BETWEEN_CANDLES": "the price jumped between two candles",
@@ -218,6 +227,11 @@ def written(value: object, unit: str) -> str:
 def figure_text(metrics: Metrics, figure: Figure) -> str:
     """The figure as people read it."""
     return written(getattr(metrics, figure.name), figure.unit)
+
+
+def bps(edge: float | None) -> str:
+    """An edge as people read it."""
+    return MISSING if edge is None else f"{ratio(edge)} bps"
 
 
 def parameter(name: str, value: float | None) -> tuple[str, str]:
