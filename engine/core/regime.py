@@ -2,7 +2,8 @@
 
 Rules
 -----
-* The *leader* is the pair of Bitcoin against cash that turns over most (ties by name, never by place in a file). Its
+* The *leader* is the pair of Bitcoin against cash that turns over most, one that has warmed up before one that has not
+  (ties by name, never by place in a file). Everything that asks how Bitcoin does asks this one. Its
   base bars are the clock. Without one, the first base bar to close in each interval is, the trend is the breadth of all
   pairs, and the other features are means over all pairs.
 * `TABLE` says which features make which regime: the first row whose every bound holds. Nothing else decides.
@@ -126,7 +127,7 @@ def on_bar(s: Any, out: Any, i: int, closed_mask: int, is_history: bool) -> int:
         return NO_BAR
     _learn_base(s, i)
     if s.instruments[i].is_btc != 0 or _is_silent(s, s.gauges[i].heard_ns):
-        _elect(s)
+        elect(s)
     climate = s.climate[0]
     if (climate.leader != NOBODY and climate.leader != i) or s.gauges[i].heard_ns <= climate.clock_ns:
         return NO_BAR
@@ -222,8 +223,9 @@ def turnover_usd(s: Any, i: int) -> float:
 
 
 @kernel
-def _elect(s: Any) -> None:
-    """The leader: of the pairs of Bitcoin that are heard of, the one with most turnover."""
+def elect(s: Any) -> None:
+    """The leader: of the pairs of Bitcoin that are heard of, the one with most turnover; those that have warmed up
+    come first."""
     newest = 0
     for i in range(s.head[0].instruments):
         newest = max(newest, s.gauges[i].heard_ns)
@@ -234,11 +236,20 @@ def _elect(s: Any) -> None:
             continue
         if newest - s.gauges[i].heard_ns > SILENT_BARS * s.timeframes_ns[LONG]:
             continue
-        mine = turnover_usd(s, i)
-        most = turnover_usd(s, best) if best != NOBODY else -1.0
-        if mine > most or (mine == most and one.tie_break < s.instruments[best].tie_break):
+        if best == NOBODY or _leads(s, i, best):
             best = i
     s.climate[0].leader = best
+
+
+@kernel
+def _leads(s: Any, i: int, other: int) -> bool:
+    """Whether pair `i` leads rather than `other`."""
+    warm = _is_warm(s.gauges[i])
+    if warm != _is_warm(s.gauges[other]):
+        return warm
+    mine = turnover_usd(s, i)
+    theirs = turnover_usd(s, other)
+    return mine > theirs or (mine == theirs and s.instruments[i].tie_break < s.instruments[other].tie_break)
 
 
 @kernel

@@ -7,7 +7,7 @@ Rules
 * Scanned are pairs against cash that are not stablecoin pairs and whose longest timeframe has warmed up.
 * A place is a share, 0 (worst) to 1 (best), of the *other* scanned pairs that it beats. Ties count half and only whole
   numbers are added up, so the order of symbols never matters. Who is alone is best.
-* The leader is the BTC pair (base BTC, quote cash) with the largest hourly turnover, whatever its name.
+* The leader is the market's (`engine.core.regime`), once its longest timeframe has warmed up here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 from engine.core import book
 from engine.core.bars import TIMEFRAMES
 from engine.core.compile import kernel
+from engine.core.regime import NOBODY
 
 LONG: Final = TIMEFRAMES - 1
 HOUR_NS: Final = 3_600_000_000_000
@@ -108,18 +109,9 @@ def breadth(s: Any) -> float:
 
 @kernel
 def leader(s: Any) -> int:
-    """The warmed-up BTC pair with the largest turnover, -1 where there is none."""
-    best = -1
-    most = 0.0
-    for j in range(s.head[0].instruments):
-        if s.instruments[j].is_btc == 0 or not is_scanned(s, j):
-            continue
-        turnover = turnover_usd_per_hour(s, j)
-        earlier = best >= 0 and s.instruments[j].tie_break < s.instruments[best].tie_break
-        if best < 0 or turnover > most or (turnover == most and earlier):
-            best = j
-            most = turnover
-    return best
+    """The leader of the market, `NOBODY` where there is none or it has not warmed up."""
+    i = s.climate[0].leader
+    return i if i != NOBODY and is_scanned(s, i) else NOBODY
 
 
 @kernel
@@ -130,7 +122,7 @@ def market_allows(s: Any) -> bool:
     if breadth(s) < p.min_breadth:
         return False
     b = leader(s)
-    if b < 0:
+    if b == NOBODY:
         return True
     m = s.momentum[b]
     wild = 100.0 * m.atr[LONG] > p.max_btc_range_pct * m.slow[LONG]

@@ -19,6 +19,7 @@ from engine.core.bars import RING
 from engine.core.compile import kernel
 from engine.core.correlation import LEAST, correlated_risk_e8, correlation
 from engine.core.pumps import looks_like_pump
+from engine.core.regime import elect
 from engine.core.strategies.momentum import forecast_factor
 
 LONG = scanner.LONG
@@ -32,6 +33,12 @@ USUAL = {
 def ranked(s: Any, i: int) -> tuple[float, bool, int]:
     """(place, does the market allow an entry?, leader)."""
     return scanner.place(s, i), scanner.market_allows(s), scanner.leader(s)
+
+
+@kernel(entry=True)
+def elected(s: Any) -> None:
+    """The market has its leader."""
+    elect(s)
 
 
 @kernel(entry=True)
@@ -72,11 +79,13 @@ class Pair:
 def market(pairs: list[Pair], **params: float) -> Desk:
     made = desk(*[pair.about for pair in pairs], **params)
     for i, pair in enumerate(pairs):
-        m, one = made.state.momentum[i], made.state.books[i]
+        m, one, gauge = made.state.momentum[i], made.state.books[i], made.state.gauges[i]
+        gauge.long_turnover, gauge.long_seen, gauge.base_seen = pair.turnover, pair.seen, pair.seen
         m.fast[LONG], m.slow[LONG], m.atr[LONG], m.turnover[LONG], m.seen[LONG] = (
             pair.fast, pair.slow, pair.atr, pair.turnover, pair.seen,
         )  # fmt: skip
         one.bid_ticks, one.ask_ticks = 1000, 1000 + pair.spread
+    elected(made.state)
     return made
 
 
@@ -149,8 +158,11 @@ def test_the_leader_is_the_most_traded_btc_pair_against_cash() -> None:
         btc("USDC", turnover=5), btc("USD", base="XBT", turnover=7), btc("USDT", turnover=6),
     ]  # fmt: skip
     assert ranked(market(pairs).state, 0)[2] == 4
-    pairs[4].seen = 0
-    assert ranked(market(pairs).state, 0)[2] == 5, "one that has not warmed up leads nobody"
+    for seen in (0, 1):
+        pairs[4].seen = seen
+        assert ranked(market(pairs).state, 0)[2] == 5, "one that has not warmed up leads nobody who has"
+    assert ranked(market(pairs[3:5]).state, 0)[2] == 0
+    assert ranked(market(pairs[4:5]).state, 0)[2] == -1, "nor anybody else"
     assert ranked(market(pairs[:3]).state, 0)[2] == -1
     pairs[3].turnover = 6
     found = [ranked(market(order).state, 0)[2] for order in (pairs, pairs[::-1])]
