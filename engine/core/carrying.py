@@ -178,7 +178,8 @@ def _carry_pots(old: state.Core, new: state.Core) -> None:
 
 
 def _carry_cycle(old: state.Core, new: state.Core, rows: Sequence[int], now_ns: int) -> None:
-    """A cycle under way goes no further: what it holds is sold. One in shadow is forgotten."""
+    """A cycle under way goes no further: once the venue has said what the leg at work got, all it holds is sold. One in
+    shadow is forgotten."""
     _copy("cycle", old.state.cycle, new.state.cycle)
     cycle = new.state.cycle[0]
     if cycle["stage"] not in (cycle_state.LEG, cycle_state.UNWIND):
@@ -186,10 +187,10 @@ def _carry_cycle(old: state.Core, new: state.Core, rows: Sequence[int], now_ns: 
         return
     known = [rows[i] for i in cycle["legs"].tolist()]
     if min(known) < 0:
-        cycle["stray_e8"] = 0  # stablecoins stay what they are
+        cycle["stray_e8"], cycle["stage"] = 0, cycle_state.UNWIND  # stablecoins stay what they are
+    cycle["goes_back"] = 1
     cycle["legs"] = [max(i, 0) for i in known]
     cycle["desk"] = max(rows[int(cycle["desk"])], 0)
-    cycle["stage"] = cycle_state.UNWIND
     cycle["deadline_ns"] = now_ns + int(new.state.arbitrage_params[0]["max_seconds"] * 1e9)
     head = new.state.head[0]
     new.state.timers[timers.CYCLE] = now_ns

@@ -64,6 +64,7 @@ _WORDS: Final = (
     "back_e8",  # shadow: cash that came back
     "is_sweep", "is_through",  # no cycle, only its remains; all three legs got something
     "is_back",  # the order at work sells what is left over
+    "goes_back",  # taken over half done: no further leg is sent
     "tries", "due_ns", "opened_ns", "deadline_ns", "ended_ns", "rest_ns",
 )  # fmt: skip
 
@@ -97,7 +98,7 @@ class Plan(NamedTuple):
 def reset(c: Any, now_ns: int, max_seconds: float) -> None:
     c.leg = c.client_id = c.stray_at = c.in_e8 = c.paid_e8 = c.got_e8 = 0
     c.quoted_e9 = c.risk_e8 = c.entry_lots = c.entry_value_e8 = c.back_e8 = 0
-    c.is_sweep = c.is_through = c.is_back = c.tries = c.due_ns = 0
+    c.is_sweep = c.is_through = c.is_back = c.goes_back = c.tries = c.due_ns = 0
     c.stray_e8[0] = c.stray_e8[1] = 0
     c.opened_ns = now_ns
     c.deadline_ns = now_ns + int(max_seconds * 1e9)

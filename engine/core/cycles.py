@@ -6,7 +6,7 @@ Rules
 * A leg that filled in part goes on with what arrived. One that got nothing turns the cycle back. What is left over
   on the way is sold when the legs are over (`engine.core.unwinding`).
 * In doubt means waiting for the venue's word: nothing is sent, so nothing is sold twice.
-* While trading is HALTED no further leg is sent.
+* While trading is HALTED no further leg is sent, nor in a cycle that another run began: what it holds is sold.
 * What the cycle may lose counts as pending risk until it is over.
 """
 
@@ -194,7 +194,8 @@ def _send_leg(s: Any, out: Any) -> bool:
 
 @kernel
 def _go_on(s: Any, out: Any) -> None:
-    """A leg is over and got something: the next one, unless this was the last or trading was halted."""
+    """A leg is over and got something: the next one, unless this was the last, the cycle was taken over, or trading was
+    halted."""
     c = s.cycle[0]
     if c.leg > 0 and _pays_cash(s, c.leg):
         c.stray_e8[c.leg - 1] = max(c.in_e8 - c.paid_e8, 0)
@@ -204,7 +205,7 @@ def _go_on(s: Any, out: Any) -> None:
         unwind(s, out)
         return
     c.leg += 1
-    if s.head[0].trading_state == HALTED or not _send_leg(s, out):
+    if c.goes_back != 0 or s.head[0].trading_state == HALTED or not _send_leg(s, out):
         c.in_e8 = c.got_e8
         c.paid_e8 = 0
         _turn_back(s, out)

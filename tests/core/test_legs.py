@@ -8,8 +8,24 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from triangles_desk import CHEAP, CROSS, ETH, QUOTES, check_books, desk_of, end, fill, leg, pairs, trading, working
+from probes import Desk
+from triangles_desk import (
+    BTC_USDC,
+    CHEAP,
+    CROSS,
+    QUOTES,
+    check_books,
+    desk_of,
+    end,
+    fill,
+    leg,
+    notes,
+    pairs,
+    trading,
+    working,
+)
 
+from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.core import carrying, state
 from engine.core import cycle_state as cycles
@@ -73,8 +89,6 @@ def test_coins_sold_by_the_watchdog_come_out_of_the_pot() -> None:
 
 def decisions(order: list[int], cut: int | None = None) -> list[tuple[object, ...]]:
     """What a scripted market makes of pairs listed in another order: every command, by symbol."""
-    from probes import Desk
-
     listed = [pairs()[k] for k in order]
     desk = Desk(listed, trading(), max_data_age_s=60)
     rng = random.Random(7)
@@ -108,22 +122,48 @@ def test_the_future_changes_nothing() -> None:
         assert decisions([0, 1, 2, 3, 4], cut) == [one for one in whole if int(str(one[0])) < cut]
 
 
+def take_over(desk: Desk, order: list[int]) -> None:
+    """Another run goes on with the same account; its pairs are listed in another order."""
+    listed = [pairs()[k] for k in order]
+    new = state.new_core(listed, Limits(max_data_age_s=60), 1000.0, {}, FAMES)
+    carrying.carry_over(desk.core, new, desk.now_ns)
+    assert new.state.head[0].pending_risk_e8 == desk.head.pending_risk_e8
+    desk.core, desk.state = new, new.state
+
+
 def test_a_cycle_carried_over_is_unwound() -> None:
     desk = desk_of()
     desk.quote(CROSS, *CHEAP)
     fill(desk)
-    listed = [pairs()[k] for k in (2, 1, 0)]
-    new = state.new_core(listed, Limits(max_data_age_s=60), 1000.0, {}, FAMES)
-    carrying.carry_over(desk.core, new, desk.now_ns)
-    head = new.state.head[0]
-    assert new.state.cycle[0].stage == cycles.UNWIND
-    assert int(new.state.pots[2].cost_e8) == int(desk.state.pots[0].cost_e8) > 0
-    assert head.pending_risk_e8 == desk.head.pending_risk_e8
-    desk.core, desk.state = new, new.state
+    cost = int(desk.state.pots[0].cost_e8)
+    take_over(desk, [2, 1, 0])
+    assert desk.state.cycle[0].stage == cycles.LEG, "the venue has not spoken"
+    assert int(desk.state.pots[2].cost_e8) == cost > 0
     end(desk)  # the leg under way got nothing
-    desk.wait(1)
     sale = leg(desk)
     assert (int(sale.instrument), int(sale.side)) == (2, -1)
     fill(desk)
-    assert new.state.cycle[0].stage == cycles.IDLE and head.pending_risk_e8 == 0
-    assert ETH == 1
+    assert desk.state.cycle[0].stage == cycles.IDLE and desk.head.pending_risk_e8 == 0
+
+
+@pytest.mark.parametrize("got", ["nothing", "a part", "all"])
+@pytest.mark.parametrize("legs_done", [0, 1, 2])
+def test_stablecoins_carried_over_go_back_as_well(legs_done: int, got: str) -> None:
+    desk = desk_of()
+    desk.quote(BTC_USDC, 4_900_000, 4_900_100)  # USDT -> USDC -> BTC -> USDT pays
+    for _ in range(legs_done):
+        fill(desk)
+    risk = int(desk.head.pending_risk_e8)
+    take_over(desk, [4, 3, 2, 1, 0])
+    told = end(desk) if got == "nothing" else fill(desk, int(leg(desk).qty_lots) // 2 if got == "a part" else 0)
+    while working(desk):
+        assert desk.head.pending_risk_e8 == risk
+        assert (int(leg(desk).instrument), int(leg(desk).side)) in ((1, -1), (4, -1)), "USDC and BTC are sold for USDT"
+        told = fill(desk)
+        check_books(desk)
+    (note,) = notes(told, r.CYCLE)
+    wanted = reasons.CYCLE_MISSED if (legs_done, got) == (0, "nothing") else reasons.CYCLE_UNWOUND
+    assert note["reason"] == (reasons.CYCLE_DONE if legs_done == 2 and got != "nothing" else wanted)
+    assert desk.state.cycle[0].stage == cycles.IDLE and desk.head.pending_risk_e8 == 0
+    held = {name: int(desk.state.balances[k]) for k, name in enumerate(desk.core.assets)}
+    assert held["USDC"] < 5 * 10**8 and held["BTC"] < 10**4, "less than an order may be worth"
