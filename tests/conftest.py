@@ -23,6 +23,7 @@ LONGEST: Final = (
     "cli/test_config.py",
     "faults/test_a18_a20.py",
     "faults/test_a17_kill.py",
+    "faults/test_a17_legs.py",
     "faults/test_chaos.py",
 )
 """The longest of all, longest first, below this folder; the rest follow in their own order."""

@@ -9,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from engine_rig import CASH, LATE_S, Running, Trading, spot, usdm
 
 from engine.contracts import reasons
@@ -24,7 +25,7 @@ from engine.store.redis_server import connect_redis
 
 __all__ = [
     "CROSS", "EAGER", "LEGS", "TRIANGLE", "CrossFloor", "Cycle", "crossing", "cycles", "is_idle", "judged",
-    "left_over_usd",
+    "left_over_usd", "lots_worth", "told_cycles",
 ]  # fmt: skip
 
 TRIANGLE: Final = ("BTC/USDT", "ETH/USDT", "ETH/BTC")
@@ -125,8 +126,11 @@ def _hears(running: Trading) -> bool:
 
 
 class Cycle(NamedTuple):
-    """A real cycle that ended: how, with what, what came of it, and what it was allowed to lose."""
+    """A real cycle that ended: which records say that it began (-1: none) and ended, how, with what, what came of it,
+    and what it was allowed to lose."""
 
+    begun: int
+    ended: int
     reason: int
     amount_usd: float
     realised_usd: float
@@ -143,17 +147,31 @@ class Cycle(NamedTuple):
 
 def cycles(running: Trading) -> list[Cycle]:
     """The real cycles that ended, in order, as they were journalled; those that bought nothing are left out."""
+    return told_cycles(running.records()["record"])
+
+
+def told_cycles(records: Any) -> list[Cycle]:
+    """The same of any records."""
     found: list[Cycle] = []
-    bound_usd = 0.0
-    records = running.records()["record"]
-    for one in records[(records["kind"] == r.CYCLE) & (records["bits"] & r.SHADOW == 0)]:
+    begun = -1
+    for at in np.flatnonzero((records["kind"] == r.CYCLE) & (records["bits"] & r.SHADOW == 0)).tolist():
+        one = records[at]
         if one["reason"] == reasons.CYCLE_BEGUN:
-            bound_usd = float(one["risk_e8"]) / E8
+            begun = at
         elif one["reason"] in ENDED:
-            amount = float(one["amount_e8"]) / E8
+            amount, bound_usd = float(one["amount_e8"]) / E8, float(one["risk_e8"]) / E8
             if amount > 0:
-                found.append(Cycle(int(one["reason"]), amount, amount * float(one["realised_e9"]) / 1e9, bound_usd))
+                realised_usd = amount * float(one["realised_e9"]) / 1e9
+                found.append(Cycle(begun, at, int(one["reason"]), amount, realised_usd, bound_usd))
+            begun = -1
     return found
+
+
+def lots_worth(floor: CrossFloor, symbol: str, usd: float) -> int:
+    """Lots of a pair (as the venue writes it) that are worth so many dollars, about."""
+    tape = floor.exchange.by_name[symbol]
+    coin = floor.exchange.by_name.get(f"{tape.instrument.base}USDT", tape)
+    return int(usd * E8 / coin.value_e8(coin.bid_ticks, 1) * coin.lot_e8 / tape.lot_e8)
 
 
 def left_over_usd(running: Trading) -> float:

@@ -1,5 +1,6 @@
 """A17: `kill -9` at any instant, again and again on the same accounts. No order is lost or sent twice, no position is
-left without a stop, the books agree to the last unit, and it trades on. See `kills/` for what a seed stands for.
+left without a stop, the books agree to the last unit, and it trades on. See `kills/` for what a seed stands for, and
+`test_a17_legs.py` for cycles of arbitrage.
 
 `KILL_SEEDS=200 KILL_FROM=4000 make soak` chooses others than 0 to 999; a failure prints the command that repeats it.
 """
@@ -14,8 +15,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent / "kills"))
 from fates import LIVES, RUNNING, STARTUP, fate_of  # noqa: E402
-from killing import kill, symbols_of, wide_floor  # noqa: E402
-from lines import Broken, Ledger, Line  # noqa: E402
+from grounds import symbols_of, wide_floor  # noqa: E402
+from killing import kill  # noqa: E402
+from lines import Broken, Ledger, Line, crossover  # noqa: E402
 from market import Walk  # noqa: E402
 from zygotes import Zygote  # noqa: E402
 
@@ -52,7 +54,7 @@ def test_what_is_in_no_journal_would_be_seen(tmp_path: Path) -> None:
     floor = wide_floor(tmp_path, 1, 1)
     zygote = Zygote(tmp_path)
     spots, perps = symbols_of(0)
-    line = Line(floor, zygote, Walk(floor, spots + perps, 0, 0.25), tmp_path, 0, spots, perps, False)
+    line = Line(floor, zygote, Walk(floor, spots + perps, 0, 0.25), tmp_path, 0, spots, perps, crossover(False))
     try:
         line.live(fate_of(3))
         line.close()

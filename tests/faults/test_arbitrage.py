@@ -24,11 +24,11 @@ from cross_rig import (
     is_idle,
     judged,
     left_over_usd,
+    lots_worth,
 )
 from engine_rig import Trading
 from venue_books import agree
 
-from engine.contracts.instruments import E8
 from engine.contracts.reasons import CYCLE_UNWOUND
 from engine.core.limits import Limits
 from engine.core.strategies.table import NAMES as STRATEGY_NAMES
@@ -100,9 +100,7 @@ TROUBLES = {
 
 async def aim(floor: CrossFloor, trouble: Trouble, symbol: str) -> None:
     """Arm a fault for the next order of a symbol."""
-    tape = floor.exchange.by_name[symbol]
-    coin = floor.exchange.by_name.get(f"{tape.instrument.base}USDT", tape)
-    lots = int(trouble.part_usd * E8 / coin.value_e8(coin.bid_ticks, 1) * coin.lot_e8 / tape.lot_e8)
+    lots = lots_worth(floor, symbol, trouble.part_usd)
     fields = {"symbol": symbol, "lots": lots, "delay_ms": trouble.delay_ms}
     await asyncio.to_thread(floor.fault, trouble.number, **fields)
 

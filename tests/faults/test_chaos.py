@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent / "kills"))
-from killing import symbols_of, wide_floor  # noqa: E402
+from grounds import symbols_of, wide_floor  # noqa: E402
 from market import Walk  # noqa: E402
 from storms import TROUBLES, Storm  # noqa: E402
 from zygotes import Zygote  # noqa: E402

@@ -25,8 +25,8 @@ import pytest
 from picture import Curve, Panel, draw
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT / "tests" / "faults" / "kills"))
-from killing import symbols_of, wide_floor  # noqa: E402
+sys.path += [str(ROOT / "tests" / "faults"), str(ROOT / "tests" / "faults" / "kills")]
+from grounds import symbols_of, wide_floor  # noqa: E402
 from market import Walk  # noqa: E402
 from storms import SAMPLE_S, TROUBLES, Sample, Storm  # noqa: E402
 from zygotes import Zygote  # noqa: E402

@@ -130,6 +130,22 @@ class Usdm:
         )  # fmt: skip
 
 
+class NoFutures(Usdm):
+    """The futures account of who has none."""
+
+    def __init__(self) -> None:
+        pass
+
+    def balance(self) -> int:
+        return 0
+
+    def positions(self) -> dict[str, Decimal]:
+        return {}
+
+    def open_orders(self) -> list[dict[str, Any]]:
+        return []
+
+
 def _pages(asked: Asked, path: str, symbol: str, number: str, name: str) -> list[dict[str, Any]]:
     """Everything, a thousand at a time."""
     found: list[dict[str, Any]] = []

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.journal import atomic, frames
 from engine.journal.segments import JournalWriter
@@ -20,16 +24,33 @@ from engine.runtime.reconcile import Reconciler
 from engine.venues.binance.execution import BinanceExecution
 
 UNDER_WAY_S = 0.0015
-ROLES = {"entry": r.ROLE_ENTRY, "stop": r.ROLE_STOP, "exit": r.ROLE_EXIT}
+Want = Mapping[str, int]
+"""Fields of a record, and what they hold."""
+ORDERS: dict[str, Want] = {
+    "entry": {"kind": r.PLACE, "role": r.ROLE_ENTRY},
+    "stop": {"kind": r.PLACE, "role": r.ROLE_STOP},
+    "exit": {"kind": r.PLACE, "role": r.ROLE_EXIT},
+    "cancel": {"kind": r.CANCEL},
+    "leg": {"kind": r.PLACE, "role": r.ROLE_LEG, "reason": reasons.CYCLE_LEG},
+    "way back": {"kind": r.PLACE, "role": r.ROLE_LEG, "reason": reasons.UNWIND_LEG},
+}
+"""Commands, in the journal and on their way to the venue."""
 FILES = {"opening": "/opening/", "manifest": "manifest.json", "rotation": ".keel", "snapshot": "/snapshots/"}
 ANSWERS = (r.ORDER_ACK, r.ORDER_REJECT, r.CANCEL_ACK, r.CANCEL_REJECT, r.ORDER_EXPIRED)
 
 
 class Trap:
-    """Counts how often a place is passed, once `is_armed`, and ends the process at the `count`th time."""
+    """Counts how often a place is passed, once it is armed, and ends the process at the `count`th time. What arms it:
+    its `birth`, the tests' `word`, or the first leg of a `cycle`. `after_s`: of a place that is a moment, how long
+    after its beginning."""
 
-    def __init__(self, name: str, count: int, is_armed: bool) -> None:
-        self.name, self.count, self.is_armed = name, count, is_armed
+    def __init__(self, name: str, count: int, armed_by: str, after_s: float = 0.0) -> None:
+        self.name, self.count, self.armed_by, self.after_s = name, count, armed_by, after_s
+        self.is_armed = armed_by == "birth"
+
+    def arm(self, by: str) -> None:
+        """Count from now on, if that is what it waits for."""
+        self.is_armed = self.is_armed or by == self.armed_by
 
     def is_due(self) -> bool:
         """Passed once more; True at the time it counts."""
@@ -52,6 +73,8 @@ def die() -> None:
 def install(trap: Trap) -> None:
     """Put the trap where its name says. Raises KeyError for a name without a place."""
     _PLACES[trap.name](trap)
+    if trap.armed_by == "cycle":
+        _when_journalled(ORDERS["leg"], lambda: trap.arm("cycle"))
 
 
 def _around(owner: Any, name: str, before: Callable[..., None] | None, after: Callable[..., None] | None) -> None:
@@ -72,25 +95,38 @@ def _around(owner: Any, name: str, before: Callable[..., None] | None, after: Ca
 # --- the journal ----------------------------------------------------------------------------------
 
 
-def _holds(entries: Any, kind: int, role: int | None) -> bool:
+def _holds(entries: Any, want: Want) -> bool:
     records = entries["record"]
-    found = records["kind"] == kind
-    return bool((found if role is None else found & (records["role"] == role)).any())
+    return bool(np.logical_and.reduce([records[name] == value for name, value in want.items()]).any())
 
 
-def _journalled(trap: Trap, kind: int, role: int | None = None, when: str = "after") -> None:
+def _when_journalled(want: Want, then: Callable[[], None], when: str = "after") -> None:
     def look(_journal: Any, entries: Any) -> None:
-        if _holds(entries, kind, role):
-            trap.passed()
+        if _holds(entries, want):
+            then()
 
     _around(JournalWriter, "append", look if when == "before" else None, look if when == "after" else None)
 
 
-def _torn(trap: Trap, kind: int, role: int) -> None:
+def _journalled(trap: Trap, want: Want, when: str = "after") -> None:
+    _when_journalled(want, trap.passed, when)
+
+
+def _amid(trap: Trap) -> None:
+    """At a moment after a leg was journalled, whatever it does then: a thread of its own keeps the time."""
+
+    def begin() -> None:
+        if trap.is_due():
+            threading.Timer(trap.after_s, die).start()
+
+    _when_journalled(ORDERS["leg"], begin)
+
+
+def _torn(trap: Trap, want: Want) -> None:
     """The frame that holds the command is written in part."""
 
     def look(journal: Any, entries: Any) -> None:
-        if not len(entries) or not _holds(entries, kind, role) or not trap.is_due():
+        if not len(entries) or not _holds(entries, want) or not trap.is_due():
             return
         payload = memoryview(entries.view("u1").data)
         whole = frames.encode_frame_head(journal._place, len(entries), payload) + bytes(payload)
@@ -144,9 +180,9 @@ def _file(trap: Trap, which: str, when: str) -> None:
 # --- orders and answers --------------------------------------------------------------------------------
 
 
-def _sent(trap: Trap, kind: int, role: int | None = None, under_way: bool = False) -> None:
+def _sent(trap: Trap, want: Want, under_way: bool = False) -> None:
     def look(_execution: Any, command: Any) -> None:
-        if int(command.kind) == kind and role in (None, int(command.role)):
+        if all(int(command[name]) == value for name, value in want.items()):
             if not under_way:
                 trap.passed()
             elif trap.is_due():
@@ -189,13 +225,13 @@ def _going_on(trap: Trap) -> None:
     _around(LiveLoop, "inject", None, lambda *_: trap.passed())
 
 
-def _orders(name: str, kind: int, role: int | None) -> dict[str, Callable[[Trap], None]]:
+def _orders(name: str, want: Want) -> dict[str, Callable[[Trap], None]]:
     return {
-        f"{name} decided": partial(_journalled, kind=kind, role=role, when="before"),
-        f"{name} journalled": partial(_journalled, kind=kind, role=role),
-        f"{name} torn": partial(_torn, kind=kind, role=role),
-        f"{name} sent": partial(_sent, kind=kind, role=role),
-        f"{name} under way": partial(_sent, kind=kind, role=role, under_way=True),
+        f"{name} decided": partial(_journalled, want=want, when="before"),
+        f"{name} journalled": partial(_journalled, want=want),
+        f"{name} torn": partial(_torn, want=want),
+        f"{name} sent": partial(_sent, want=want),
+        f"{name} under way": partial(_sent, want=want, under_way=True),
     }
 
 
@@ -204,12 +240,13 @@ def _files(which: str) -> dict[str, Callable[[Trap], None]]:
 
 
 _PLACES: dict[str, Callable[[Trap], None]] = {
-    **{name: place for role, number in ROLES.items() for name, place in _orders(role, r.PLACE, number).items()},
-    **_orders("cancel", r.CANCEL, None),
+    **{name: place for of, want in ORDERS.items() for name, place in _orders(of, want).items()},
     **{name: place for which in FILES for name, place in _files(which).items()},
     "answer heard": partial(_heard, kinds=ANSWERS),
     "fill heard": partial(_heard, kinds=(r.FILL,)),
-    "fill journalled": partial(_journalled, kind=r.FILL),
+    "fill journalled": partial(_journalled, want={"kind": r.FILL}),
+    "end journalled": partial(_journalled, want={"kind": r.CLOSED}),
+    "amid": _amid,
     "rotation begun": partial(_segment, first=False, when="before"),
     "rotation done": partial(_segment, first=False, when="after"),
     "first segment": partial(_segment, first=True, when="after"),

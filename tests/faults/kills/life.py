@@ -13,10 +13,11 @@ from typing import Any, Final
 import msgspec
 import redis.asyncio
 import uvloop
-from fates import RUNNING, STARTUP, Fate
+from fates import FROM_OUTSIDE, Fate
 from hooks import Trap, hurry, install
 
 from engine.core import life as states
+from engine.core.cycle_state import STAGES
 from engine.core.limits import Limits
 from engine.core.orders import TRADING_STATES
 from engine.journal import segments
@@ -54,7 +55,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     redis: str
     venues: list[tuple[str, str, dict[str, Any], list[str]]]
     cash: float
-    strategy: dict[str, float]
+    strategies: dict[str, dict[str, float]]
     is_whole: bool = False
     """The process as `trading-cli engine` runs it, at its own pace: live view, heartbeat, monitor, alerts."""
 
@@ -66,8 +67,8 @@ def main(order: dict[str, Any]) -> None:
     os.dup2(errors, 2)
     if not told.is_whole:
         hurry()
-    trap = Trap(told.fate.hook, told.fate.count, is_armed=told.fate.hook in STARTUP)
-    if told.fate.hook in STARTUP + RUNNING:
+    trap = Trap(told.fate.hook, told.fate.count, told.fate.armed_by, told.fate.after_s)
+    if told.fate.hook not in FROM_OUTSIDE:
         install(trap)
     uvloop.run(_live(told, trap))
 
@@ -92,7 +93,7 @@ async def _live(order: Order, trap: Trap) -> None:
     found = last_run(home, "live")
     before = recover_run(found) if found is not None else None
     plan = LivePlan(
-        world="live", home=home, venues=venues, strategies={"crossover": order.strategy}, limits=FAR,
+        world="live", home=home, venues=venues, strategies=order.strategies, limits=FAR,
         capital_usd=order.cash * len(venues), wallets_usd={venue.name: order.cash for venue, _ in venues},
         continues=before, order_prefix=order.prefix, timeframes_s=(1, 3, 9), warm_up_bars=0,
     )  # fmt: skip
@@ -112,7 +113,7 @@ async def _serve(plan: LivePlan, order: Order, said: asyncio.Queue[bytes], facts
 
     async def kept(*arguments: Any) -> Service:
         service = await begun(*arguments)
-        talking.append(asyncio.create_task(_listen(service, said, Trap("", 0, False))))
+        talking.append(asyncio.create_task(_listen(service, said, Trap("", 0, "word"))))
         talking[0].add_done_callback(lambda _done: stopped.set())
         return service
 
@@ -135,7 +136,7 @@ async def _listen(service: Service, said: asyncio.Queue[bytes], trap: Trap) -> N
         elif word.get("say") == "status":
             _say(at="status", status=status(service))
         elif word.get("say") == "arm":
-            trap.is_armed = True
+            trap.arm("word")
         elif word.get("say") == "disk full":
             _fill_disk(service)
         elif word.get("say") == "disk has room":
@@ -179,6 +180,9 @@ def books(service: Service) -> dict[str, Any]:
         "unanswered": service.engine.in_flight.unanswered,
         "balances": {a: int(core.state.balances[k]) for k, a in enumerate(core.assets)},
         "wallets": {venue: int(core.state.wallets[k]["cash_e8"]) for k, venue in enumerate(venues)},
+        "pots": {one.base: int(core.state.pots[i]["qty_e8"]) for i, one in enumerate(core.instruments)
+                 if core.state.instruments[i]["base_home"] == i},
+        "cycle": STAGES[int(core.state.cycle[0]["stage"])], "pending_risk_e8": int(head.pending_risk_e8),
         "positions": {f"{one.venue} {one.symbol}": int(core.state.positions[i]["qty_lots"])
                       for i, one in enumerate(core.instruments)},
         "foreign": int(abs(core.state.positions["foreign_lots"]).sum()),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from accounts import E8, Asked, Spot, Usdm
-from fates import PATIENCE_S, Fate
-from market import Walk
+from accounts import E8, Asked, NoFutures, Spot, Usdm
+from fates import FROM_OUTSIDE, Fate
+from market import Market
 from zygotes import Silent, Zygote
 
 from engine.contracts import records as r
 from engine.core import life as states
+from engine.core.state import CASH_ASSETS
 from engine.journal import manifest as manifests
 from engine.journal import segments
 
@@ -24,13 +25,15 @@ START_S: Final = 60.0
 AGREE_S: Final = 20.0
 """Far beyond what it takes; a machine that does a dozen other things must not break a test."""
 STEP_S: Final = 0.012
-DUST_USD: Final = Decimal(6)
-"""Less than an order may be worth: kept, since the venue takes no order for it."""
 UNSETTLED: Final = (states.SUBMITTED, states.CANCELING, states.UNKNOWN)
 
 
 class Broken(AssertionError):
     """Something that must hold does not."""
+
+
+class Gone(Exception):
+    """It was killed while it was looked at."""
 
 
 class Ended(NamedTuple):
@@ -44,30 +47,40 @@ class Ended(NamedTuple):
     by_hook: bool
 
 
+def crossover(patient: bool, notional_usd: float = 40.0) -> dict[str, dict[str, float]]:
+    """The strategy that enters whenever two means cross; `patient`: at a limit, for a while."""
+    patience = {"entry_patience_s": 0.15, "reprices": 2} if patient else {}
+    eager = {"fast": 1, "slow": 2, "stop_pct": 0.5, "notional_usd": notional_usd, "entry_cap_bps": 50}
+    return {"crossover": eager | patience}
+
+
 class Line:
     """One home, one account at each venue."""
 
+    dust_usd = Decimal(6)
+    """Less than an order may be worth: kept, since the venue takes no order for it."""
+
     def __init__(
-        self, floor: Any, zygote: Zygote, walk: Walk, folder: Path, number: int, spots: Sequence[str],
-        perps: Sequence[str], patient: bool,
+        self, floor: Any, zygote: Zygote, market: Market, folder: Path, number: int, spots: Sequence[str],
+        perps: Sequence[str], strategies: Mapping[str, Mapping[str, float]],
     ) -> None:  # fmt: skip
-        self._zygote, self._walk, self.number = zygote, walk, number
+        self.floor, self._zygote, self._market, self.number = floor, zygote, market, number
         self.home = folder / f"line{number:04d}"
         self.home.mkdir(parents=True)
         self.prefix = f"k{number}"
         account = number % len(floor.line["venues"]["binance_spot"]["accounts"])
         lines = floor.line["venues"]
         self._spot = Spot(Asked(lines["binance_spot"], account))
-        self._usdm = Usdm(Asked(lines["binance_usdm"], account))
+        self._usdm = Usdm(Asked(lines["binance_usdm"], account)) if perps else NoFutures()
         self._spots, self._perps = spots, perps
-        self.rules = {one.symbol: one for one in floor._market.instruments}
-        patience = {"entry_patience_s": 0.15, "reprices": 2} if patient else {}
+        self.rules = {one.symbol: one for one in floor.sandbox._market.instruments}
+        markets = {"coins": ("spot", "binance_spot", spots), "futures": ("usdm", "binance_usdm", perps)}
         self._order = {
             "home": str(self.home), "prefix": self.prefix, "redis": floor.redis._url, "cash": CASH,
-            "strategy": {"fast": 1, "slow": 2, "stop_pct": 0.5, "notional_usd": 40.0, "entry_cap_bps": 50} | patience,
+            "strategies": strategies,
             "venues": [
-                ("coins", "spot", _with_key(lines["binance_spot"], account), list(spots)),
-                ("futures", "usdm", _with_key(lines["binance_usdm"], account), list(perps)),
+                (name, market, _with_key(lines[venue], account), list(symbols))
+                for name, (market, venue, symbols) in markets.items() if symbols
             ],
         }  # fmt: skip
         self._last: dict[str, Any] = {}
@@ -83,7 +96,11 @@ class Line:
             self._while_dead(fate)
             return Ended(fate, None, None, 0, fate.hook != "startup")
         ready_s = time.monotonic() - born
-        guarded_s = self._check(fate)
+        try:
+            guarded_s = self._check(fate)
+        except Gone:
+            self._while_dead(fate)
+            return Ended(fate, ready_s, None, int(ready["events"]), True)
         by_hook = self._trade(fate)
         self._while_dead(fate)
         return Ended(fate, ready_s, guarded_s, int(ready["events"]), by_hook)
@@ -111,7 +128,7 @@ class Line:
         """The market moves until it is dead; whether it was its own hook that ended it."""
         self._zygote.tell("arm")
         begun = time.monotonic()
-        until = begun + (fate.after_s if fate.hook in ("running", "startup") else PATIENCE_S)
+        until = begun + (fate.after_s if fate.hook in FROM_OUTSIDE else fate.patience_s)
         by_hook = True
         while (found := self._zygote.next(STEP_S)) is None:
             if time.monotonic() >= until:
@@ -119,7 +136,7 @@ class Line:
                 self._zygote.kill()
                 found = self._zygote.next(START_S)
                 break
-            self._walk.step()
+            self._market.step()
         self._must_be_killed(fate, found)
         return by_hook
 
@@ -133,27 +150,26 @@ class Line:
         return said.read_text()[-4000:] if said.exists() else ""
 
     def _while_dead(self, fate: Fate) -> None:
-        if fate.while_dead == "a move":
-            for _ in range(3):
-                self._walk.step()
-        elif fate.while_dead == "stops hit":
-            self._walk.hit_stops()
+        self._market.go_on(fate.while_dead)
 
     # --- what must be true after a start -------------------------------------------------------------
 
     def _check(self, fate: Fate) -> float:
         begun = time.monotonic()
-        self._until(self._naked)
+        self._until(self._naked, fate)
         guarded_s = time.monotonic() - begun
-        self._until(self._differs)
+        self._until(self._differs, fate)
         return guarded_s
 
-    def _until(self, wrong: Callable[[], str]) -> None:
+    def _until(self, wrong: Callable[[], str], fate: Fate) -> None:
+        """Wait until nothing is wrong. Raises Broken, and Gone where it is killed meanwhile."""
         until = time.monotonic() + AGREE_S
         while what := wrong():
             if time.monotonic() >= until:
                 raise Broken(f"{what}\nthe engine: {self._last}")
-            time.sleep(0.01)
+            if (found := self._zygote.next(0.01)) is not None:
+                self._must_be_killed(fate, found)
+                raise Gone
 
     def _naked(self) -> str:
         """Positions at the venues that no stop of ours at the venue covers; empty where there are none."""
@@ -162,8 +178,10 @@ class Line:
         found = []
         for symbol in self._spots:
             base = symbol.split("/")[0]
+            if base in CASH_ASSETS:
+                continue
             rest = Decimal(held.get(base, 0)) / E8 - _covered(open_orders, base + "USDT", "SELL", self.prefix)
-            if rest * Decimal(self._walk.price(symbol)) > DUST_USD:
+            if rest * Decimal(self._market.price(symbol)) > self.dust_usd:
                 found.append(f"{rest} {base} held without a stop")
         for name, lots in positions.items():
             stops = _covered(open_orders, name, "SELL" if lots > 0 else "BUY", self.prefix)
@@ -176,6 +194,8 @@ class Line:
         not mend."""
         self._zygote.tell("books")
         found = self._zygote.next(START_S)
+        if found is not None and found["at"] == "dead" and found["signal"] == 9:
+            raise Gone
         if found is None or found["at"] != "books":
             raise Broken(f"asked for its books, it says {found}")
         said = self._last = found["books"]
@@ -192,7 +212,8 @@ class Line:
             f"{asset}: the engine has {ours}, the venue {theirs.get(asset, 0)}"
             for asset, ours in said["balances"].items() if ours != theirs.get(asset, 0)
         ]  # fmt: skip
-        wallets = {"coins": spot["USDT"], "futures": usdm_e8}
+        coins_e8 = sum(spot.get(asset, 0) for asset in said["balances"] if asset in CASH_ASSETS)
+        wallets = {"coins": coins_e8} | ({"futures": usdm_e8} if self._perps else {})
         if said["wallets"] != wallets:
             wrong.append(f"cash by venue: the engine has {said['wallets']}, the venues {wallets}")
         for name, lots in said["positions"].items():

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from databases import Shelf
 from fates import Fate
-from lines import START_S, STEP_S, Broken, Line
+from lines import START_S, STEP_S, Broken, Line, crossover
 from market import Walk
 from zygotes import Zygote
 
@@ -79,9 +79,9 @@ class Storm(Line):
         perps: Sequence[str], seed: int, notional_usd: float = 40.0, step_s: float = STEP_S,
     ) -> None:  # fmt: skip
         """`step_s`: how long a second of the market takes; in between it only murmurs."""
-        super().__init__(floor, zygote, walk, folder, number, spots, perps, patient=seed % 2 == 1)
+        super().__init__(floor, zygote, walk, folder, number, spots, perps, crossover(seed % 2 == 1, notional_usd))
         self._step_s, self._stepped = step_s, 0.0
-        self.floor, self._dice = floor, random.Random(f"storm {seed}")
+        self._dice = random.Random(f"storm {seed}")
         self._redis_home = folder / "floor"
         lines = floor.line["venues"]
         self.wires = {name: SlowWire(floor, lines[of]["rest"]) for name, of in VENUES.items()}
@@ -89,8 +89,7 @@ class Storm(Line):
             (name, market, keyed | self.wires[name].urls({k: keyed[k] for k in ("rest", "ws", "ws_api")}), symbols)
             for name, market, keyed, symbols in self._order["venues"]
         ]
-        strategy = self._order["strategy"] | {"notional_usd": notional_usd}
-        self._order = self._order | {"venues": venues, "is_whole": True, "strategy": strategy}
+        self._order = self._order | {"venues": venues, "is_whole": True}
         self._away: dict[str, float] = dict.fromkeys(self.wires, 0.0)  # until when it counts as out of reach
         self.counts: Counter[str] = Counter()
         self.seen: list[Sample] = []
@@ -166,9 +165,9 @@ class Storm(Line):
                 self._sample()
             if now - self._stepped >= self._step_s:
                 self._stepped = now
-                self._walk.step()
+                self._market.step()
             else:
-                self._walk.murmur()
+                self._market.murmur()
             found = self._zygote.next(STEP_S)
             if found is not None:
                 self._hear(found)
@@ -371,4 +370,3 @@ TROUBLES: Final[dict[str, Callable[[Storm], None]]] = {
     "restart": Storm.restart,
     "kill": Storm.kill,
 }
-
