@@ -118,7 +118,8 @@ class RefusalRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GapRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A closed trade or a day that lost more than its plan because the price was not there: with its cause."""
+    """A closed trade, a day, or (cause GAP_DRAWDOWN) the account since its peak, that lost more than its plan because
+    the price was not there: with its cause."""
 
     seq: int
     ts_ns: int

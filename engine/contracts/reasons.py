@@ -46,6 +46,7 @@ VENUE_CASH: Final = 33  # the wallet of the venue cannot pay for it, whatever li
 DEPEGGED: Final = 34  # a stablecoin on the way is not worth its dollar
 PEG_UNKNOWN: Final = 35  # no fresh price says what it is worth
 NO_START_CASH: Final = 36  # nothing of the currency the cycle begins with
+DRAWDOWN_ROOM: Final = 37  # with all stops hit equity would have fallen too far from its peak
 SIGNAL_TURNED: Final = 45  # a resting entry's signal is gone
 QUEUE_COLLAPSED: Final = 46  # what stood at a resting entry's price is gone: the next trade there knows more
 TAKING_NOT_PAID: Final = 47  # what did not fill while it rested is not worth the taker's fee
@@ -142,6 +143,7 @@ GAP_FUNDING: Final = 403
 GAP_LIQUIDATION: Final = 404
 GAP_INSIDE_CANDLE: Final = 405
 GAP_EXIT_COST: Final = 406
+GAP_DRAWDOWN: Final = 407  # of the account: it fell from its peak further than stops allow
 
 # --- protocol violations ----------------------------------------------------------------------
 NO_SUCH_TRANSITION: Final = 500

@@ -26,10 +26,11 @@ from engine.contracts.records import (
 )
 from engine.core import cycles, legs, life, patience, trades
 from engine.core.compile import i64, kernel
+from engine.core.drawdown import watch_equity
 from engine.core.money import share_up, value_down
+from engine.core.openrisk import enforce
 from engine.core.orders import find, is_working, loss_at_stop, move, release, violation
 from engine.core.portfolio import fold_fill
-from engine.core.risk import enforce_day, watch_equity
 
 TARGET_PAUSE_NS = 5_000_000_000
 KEPT: Final = 1_024
@@ -188,7 +189,7 @@ def _fill(s: Any, event: Any, out: Any) -> None:
     if p.qty_lots == 0:
         trades.close(s, out, i, role, bits)
     watch_equity(s, out)
-    enforce_day(s)
+    enforce(s)
 
 
 @kernel
@@ -214,7 +215,7 @@ def _fill_leg(s: Any, i: int, slot: int, event: Any, out: Any) -> None:
     if slot >= 0:
         move(s, out, event.client_id, happening)
     watch_equity(s, out)
-    enforce_day(s)
+    enforce(s)
 
 
 @kernel

@@ -23,7 +23,7 @@ BOUNDS: Final[dict[str, tuple[float, float, float, str, str]]] = {
     "day_loss_pct": (2.0, 0.001, 100.0, "%", "the same as a share of the day's starting equity"),
     "reserve_usd": (200.0, 0.0, 1e9, "USD", "cash that is never committed"),
     "reserve_pct": (20.0, 0.0, 99.0, "%", "the same as a share of the day's starting equity"),
-    "drawdown_pct": (5.0, 0.1, 100.0, "%", "fall from peak equity after which only exits are allowed"),
+    "drawdown_pct": (5.0, 0.1, 100.0, "%", "fall from peak equity, with all stops hit, that no entry may reach"),
     "order_notional_usd": (400.0, 1.0, 1e6, "USD", "notional of one entry order"),
     "exposure_usd": (800.0, 1.0, 1e7, "USD", "sum of all open notionals, long and short alike"),
     "instrument_exposure_usd": (400.0, 1.0, 1e6, "USD", "open notional of one instrument"),

@@ -8,10 +8,11 @@ from engine.contracts import reasons
 from engine.contracts.records import NO_INSTRUMENT
 from engine.core import cycles, legs, patience, protect, selector, timers
 from engine.core.compile import i64, kernel
+from engine.core.days import judge_day, refit_day
+from engine.core.drawdown import forgive_drawdown, refit_drawdown, watch_equity
 from engine.core.limits import WORD_BOUNDS
 from engine.core.orders import ACTIVE, HALTED, POOL, REDUCING, cancel, set_state, violation
 from engine.core.portfolio import note_equity, note_free, refresh_at_stop
-from engine.core.risk import forgive_drawdown, judge_day, refit_day, watch_equity
 from engine.core.wallet import move_money
 
 MAX_FILTERS = 5
@@ -59,8 +60,8 @@ def _look(s: Any, out: Any) -> None:
 @kernel
 def on_operator(s: Any, event: Any, out: Any) -> None:
     """pause/reduce: no entries; halt: no entries until a person resumes; emergency: cancel entries, flatten, lock;
-    resume: only a person says so, and starts a new peak only where the old one would forbid trading at once; adopt:
-    the position that the next adopted fill opens is ours, with this stop."""
+    resume: only a person says so, and starts a new peak after a drawdown only; adopt: the position that the next
+    adopted fill opens is ours, with this stop."""
     if event.reason == reasons.OPERATOR_RESUME:
         forgive_drawdown(s)
         s.head[0].flattening = 0
@@ -136,10 +137,11 @@ def on_limit(s: Any, event: Any, out: Any) -> None:
     for i in range(s.head[0].instruments):
         refresh_at_stop(s, i)  # the slippage allowance is a limit too
     refit_day(s)
+    refit_drawdown(s, out)
 
 
 @kernel
-def on_balance(s: Any, event: Any, correction: bool) -> None:
+def on_balance(s: Any, event: Any, out: Any, correction: bool) -> None:
     """A deposit (+) or withdrawal (-) of the booking currency: moves the day's start and the peak with it,
     so that it is neither profit nor loss. A correction books a difference the venue insists on as a fee, coins of a
     pot that are gone at their cost. With several wallets the event names an instrument of the
@@ -156,6 +158,7 @@ def on_balance(s: Any, event: Any, correction: bool) -> None:
         home = s.instruments[i].base_home
         if correction and home >= 0 and event.amount_e8 < 0 and s.instruments[i].base_asset == event.index:
             legs.write_off(s, home, -event.amount_e8)
+            refit_drawdown(s, out)
         return
     move_money(s, i, event.amount_e8, 0, 0)
     if correction:
@@ -166,6 +169,7 @@ def on_balance(s: Any, event: Any, correction: bool) -> None:
         head.peak_e8 += event.amount_e8
     note_free(s)
     refit_day(s)
+    refit_drawdown(s, out)
 
 
 @kernel

@@ -25,10 +25,11 @@ from engine.core import life, selector
 from engine.core.compile import kernel
 from engine.core.limits import SCALE
 from engine.core.money import fee_up, value_down
+from engine.core.openrisk import ticks_nearer, tighten_stop
 from engine.core.orders import ACTIVE, CANCEL_PAUSE_NS, cancel, end_part, find, is_working, place
 from engine.core.parting import stop_lots
 from engine.core.patience import abandon
-from engine.core.portfolio import free_e8, refresh_at_stop
+from engine.core.portfolio import free_e8
 from engine.core.risk import funding_buffer_e8, reserve_e8, wallet_buffer_e8
 from engine.core.timers import NEVER, look_at
 from engine.core.wallet import wallet_free_e8, wallet_of
@@ -48,19 +49,6 @@ def want_exit(s: Any, i: int, reason: int) -> None:
 
 
 @kernel
-def tighten_stop(s: Any, i: int, stop_ticks: int) -> bool:
-    """Move a stop in the position's favour; anything else is ignored."""
-    p = s.positions[i]
-    if p.qty_lots == 0 or stop_ticks <= 0:
-        return False
-    better = stop_ticks > p.stop_ticks if p.qty_lots > 0 else stop_ticks < p.stop_ticks
-    if better:
-        p.stop_ticks = stop_ticks
-        refresh_at_stop(s, i)
-    return better
-
-
-@kernel
 def cover_funding(s: Any, i: int) -> None:
     """Funding paid is part of a trade's loss and comes out of free cash: the stop moves up by what was paid, and
     a position whose next payment could reach the reserve, or the bottom of its venue's wallet, leaves."""
@@ -73,9 +61,7 @@ def cover_funding(s: Any, i: int) -> None:
     missing = p.fees_e8 - p.gross_e8 - p.funding_e8 - p.at_stop_e8 - p.limit_e8
     if missing <= 0:
         return
-    instrument = s.instruments[i]
-    per_tick = float(instrument.value_num) * abs(p.qty_lots) / instrument.value_den
-    closer = int(1.02 * missing / per_tick) + 2  # slippage and the exit fee move with the stop
+    closer = ticks_nearer(s, i, missing)
     if closer < p.mark_ticks:
         tighten_stop(s, i, p.stop_ticks + p.side * closer)
     if closer >= p.mark_ticks or (p.mark_ticks - p.stop_ticks) * p.side <= 0:

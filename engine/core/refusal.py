@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.contracts.reasons import DRAWDOWN_ROOM
 from engine.contracts.records import REFUSED
 from engine.core.compile import kernel
+from engine.core.drawdown import use_up
 from engine.core.output import emit
 
 
@@ -19,4 +21,6 @@ def refuse(s: Any, out: Any, i: int, strategy: int, side: int, refusal: tuple[in
     note.measured_e8 = refusal[1]
     note.limit_e8 = refusal[2]
     note.qty_lots = lots
+    if refusal[0] == DRAWDOWN_ROOM:
+        use_up(s, out)
     return 0

@@ -8,17 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from engine.contracts import reasons
-from engine.contracts.records import GAP, NO_INSTRUMENT
 from engine.core.book import spread_bps
 from engine.core.compile import kernel
 from engine.core.limits import SCALE
-from engine.core.money import fee_up, fits, value_down, value_up
-from engine.core.orders import ACTIVE, REDUCING, entry_cost, kept_lots, loss_at_stop, set_state
-from engine.core.output import emit
-from engine.core.portfolio import book_e8, equity_e8, free_e8, liquidation_ticks, note_equity, stop_fill_ticks
+from engine.core.money import fits, value_down, value_up
+from engine.core.orders import ACTIVE, entry_cost, kept_lots, loss_at_stop
+from engine.core.portfolio import book_e8, free_e8, liquidation_ticks, stop_fill_ticks
 from engine.core.wallet import wallet_free_e8, wallet_of
 
-DAY_NS = 86_400_000_000_000
 MINUTE_NS = 60_000_000_000
 FUNDING_PCT = 12 * SCALE
 MAX_TICKS = 1 << 46  # a price of 100,000 in ticks of 1e-8 is 2**43
@@ -53,12 +50,29 @@ def reserve_e8(s: Any) -> int:
 
 
 @kernel
-def day_room_e8(s: Any) -> int:
-    """What may still be put at risk today: the limit less today's loss with *all* stops hit and all
-    pending entries stopped out."""
+def worst_e8(s: Any) -> int:
+    """Equity with *all* stops hit and all pending entries stopped out."""
     head = s.head[0]
-    worst = book_e8(s) + head.at_stops_e8 - head.pending_risk_e8
-    return head.day_limit_e8 + worst - head.day_start_e8
+    return book_e8(s) + head.at_stops_e8 - head.pending_risk_e8
+
+
+@kernel
+def day_room_e8(s: Any) -> int:
+    """What may still be put at risk today: the limit less today's loss in the worst case."""
+    head = s.head[0]
+    return head.day_limit_e8 + worst_e8(s) - head.day_start_e8
+
+
+@kernel
+def drawdown_e8(s: Any) -> int:
+    """The fall from the peak of equity that must not be reached."""
+    return share_of(s.head[0].peak_e8, s.limits[0].drawdown_pct)
+
+
+@kernel
+def drawdown_room_e8(s: Any) -> int:
+    """What may still be put at risk below the peak: less than this, for at the limit only exits are allowed."""
+    return worst_e8(s) - (s.head[0].peak_e8 - drawdown_e8(s))
 
 
 @kernel
@@ -230,6 +244,8 @@ def _check_money(
         return reasons.TRADE_LOSS, loss, room
     if loss > day_room_e8(s):
         return reasons.DAY_LOSS, loss, max(day_room_e8(s), 0)
+    if loss >= drawdown_room_e8(s):
+        return reasons.DRAWDOWN_ROOM, loss, max(drawdown_room_e8(s), 0)
     return 0, 0, 0
 
 
@@ -262,119 +278,3 @@ def count_order(s: Any) -> None:
         head.minute = minute
         head.minute_orders = 0
     head.minute_orders += 1
-
-
-@kernel
-def is_drawn_down(s: Any) -> bool:
-    """Equity has fallen from its peak by the limit or more."""
-    head = s.head[0]
-    return head.peak_e8 - equity_e8(s) >= share_of(head.peak_e8, s.limits[0].drawdown_pct)
-
-
-@kernel
-def forgive_drawdown(s: Any) -> None:
-    """A person trades on after a drawdown: its peak would stop the engine again at once. Any other peak stands, or a
-    pause a day would undo the limit."""
-    if is_drawn_down(s):
-        s.head[0].peak_e8 = equity_e8(s)
-
-
-@kernel(hot=True)
-def watch_equity(s: Any, out: Any) -> None:
-    """Peak and drawdown: past the limit only exits are allowed until a person resumes."""
-    head = s.head[0]
-    head.peak_e8 = max(head.peak_e8, equity_e8(s))
-    if head.trading_state == ACTIVE and is_drawn_down(s):
-        note_equity(s, out)  # the worst of it, which hourly notes would miss
-        set_state(s, out, REDUCING, reasons.DRAWDOWN_LIMIT)
-
-
-@kernel
-def saved_by_leaving_e8(s: Any, i: int) -> int:
-    """What a position still has to lose: its result if it left now, at the mark with the slippage allowance
-    and the exit fee, against its result at the stop."""
-    p = s.positions[i]
-    value = value_up(s.instruments[i], p.mark_ticks, abs(p.qty_lots))
-    cost = fee_up(value, s.limits[0].stop_slippage_bps) + fee_up(value, s.instruments[i].taker_fee_e8)
-    return p.unrealised_e8 - cost - p.at_stop_e8
-
-
-@kernel
-def refit_day(s: Any) -> None:
-    """Limits or deposits changed in mid-day: the day's loss limit shrinks at once, but grows at midnight only."""
-    head = s.head[0]
-    head.day_limit_e8 = max(min(head.day_limit_e8, day_limit_e8(s)), 0)
-    enforce_day(s)
-
-
-@kernel
-def enforce_day(s: Any) -> None:
-    """Keep the worst case of the day within its limit: mark positions for exit, the one with most to lose
-    from here first, until what remains at risk fits. Covers midnight (when open profit becomes the new
-    day's to lose), gaps, and funding."""
-    head = s.head[0]
-    if head.open_positions == 0:
-        return
-    leaving = 0
-    for i in range(head.instruments):
-        if s.positions[i].qty_lots != 0 and s.positions[i].exit_reason != 0:
-            leaving += saved_by_leaving_e8(s, i)
-    while day_room_e8(s) + leaving < 0:
-        worst = -1
-        most = 0  # a position that leaving would not help stays with its stop
-        for i in range(head.instruments):
-            p = s.positions[i]
-            if p.qty_lots == 0 or p.exit_reason != 0:
-                continue
-            at_risk = saved_by_leaving_e8(s, i)
-            earlier = worst >= 0 and s.instruments[i].tie_break < s.instruments[worst].tie_break
-            if at_risk > most or (at_risk == most and earlier):
-                worst = i
-                most = at_risk
-        if worst < 0:
-            return
-        s.positions[worst].exit_reason = reasons.DAY_LIMIT_EXIT
-        head.exits_due = 1
-        leaving += most
-
-
-@kernel
-def open_gap_reason(s: Any, loss: int) -> int:
-    """Why a day can lose too much with no trade closed beyond its limit: one day's funding, what was won earlier
-    cost more than that to close (fees), or open positions were marked across a jump."""
-    head = s.head[0]
-    if loss + min(head.funding_e8 - head.day_funding_e8, 0) <= head.day_limit_e8:
-        return reasons.GAP_FUNDING
-    if loss - (head.fees_e8 - head.day_fees_e8) <= head.day_limit_e8:
-        return reasons.GAP_EXIT_COST
-    for i in range(s.head[0].instruments):
-        if s.books[i].is_path != 0:
-            return reasons.GAP_BETWEEN_CANDLES
-    return reasons.GAP_BETWEEN_TICKS
-
-
-@kernel
-def judge_day(s: Any, out: Any) -> None:
-    """Note a day that lost more than its limit, with the cause of the gap that did it. At midnight, and where
-    a run ends in mid-day."""
-    head = s.head[0]
-    loss = head.day_start_e8 - equity_e8(s)
-    if head.day_end_ns != 0 and loss > head.day_limit_e8:
-        note = emit(s, out, GAP, NO_INSTRUMENT)
-        note.reason = head.day_gap_reason if head.day_gap_reason != 0 else open_gap_reason(s, loss)
-        note.loss_e8 = loss
-        note.planned_e8 = head.day_limit_e8
-    head.day_gap_reason = 0
-
-
-@kernel
-def new_day(s: Any, out: Any) -> None:
-    """UTC midnight: yesterday's result is judged, the new day's limit is fixed, open risk is fitted to it."""
-    head = s.head[0]
-    judge_day(s, out)
-    head.day_end_ns = (head.now_ns // DAY_NS + 1) * DAY_NS
-    head.day_start_e8 = equity_e8(s)
-    head.day_fees_e8 = head.fees_e8
-    head.day_funding_e8 = head.funding_e8
-    head.day_limit_e8 = max(day_limit_e8(s), 0)
-    enforce_day(s)

@@ -59,6 +59,7 @@ HEAD: Final = np.dtype(
                 "day_fees_e8",  # fees paid before the day began
                 "day_funding_e8",  # funding received before the day began
                 "peak_e8",
+                "fallen",  # how near the limit on the fall from the peak came: see `engine.core.drawdown`
                 "open_positions",
                 "violations",
                 "minute",  # current minute and entries sent in it

@@ -28,15 +28,17 @@ from engine.core import (
     bars,
     book,
     cycles,
+    days,
+    drawdown,
     fills,
     funding,
     legs,
+    openrisk,
     operator,
     patience,
     portfolio,
     protect,
     regime,
-    risk,
     selector,
     timers,
     unwinding,
@@ -96,13 +98,13 @@ def _concerned(s: Any, out: Any, i: int, closed: int, kind: int) -> None:
     p = s.positions[i]
     if p.qty_lots != 0:
         portfolio.mark(s, i)
-        risk.watch_equity(s, out)
+        drawdown.watch_equity(s, out)
         table.on_tick(s, out, i, p.strategy)
         protect.watch_target(s, i)
         protect.watch_growth(s, i)
     if s.pots[i].qty_e8 != 0:
         legs.mark_pot(s, i)
-        risk.watch_equity(s, out)
+        drawdown.watch_equity(s, out)
         cycles.carry_on(s, out)
         unwinding.sweep(s, out, i)
     if closed != 0:
@@ -134,7 +136,8 @@ def _marked(s: Any, event: Any, out: Any) -> None:
         if event.amount_e8 != 0:
             portfolio.pay_funding(s, i, event.amount_e8)
             protect.cover_funding(s, i)
-            risk.enforce_day(s)
+            drawdown.watch_equity(s, out)
+            openrisk.enforce(s)
             protect.supervise(s, out, i)
     elif event.kind == MARK:
         funding.learn_mark(s.funding[i], event)
@@ -161,7 +164,7 @@ def _no_market(s: Any, event: Any, out: Any) -> None:
 
 @kernel
 def _new_day(s: Any, out: Any) -> None:
-    risk.new_day(s, out)
+    days.new_day(s, out)
     if s.timers[timers.MARK_EQUITY] == timers.NEVER:
         timers.arm(s, timers.MARK_EQUITY, (s.head[0].now_ns // HOUR_NS + 1) * HOUR_NS)
         portfolio.note_equity(s, out)
@@ -199,7 +202,7 @@ def _other(s: Any, event: Any, out: Any) -> None:
     elif kind == FEED_STATUS:
         _distrust(s, event)
     elif kind == BALANCE:
-        operator.on_balance(s, event, (event.bits & CORRECTION) != 0)
+        operator.on_balance(s, event, out, (event.bits & CORRECTION) != 0)
     elif kind == FILTER:
         operator.on_filter(s, event)
     elif kind == FOREIGN:

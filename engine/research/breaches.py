@@ -1,7 +1,8 @@
 """Losses beyond a hard limit that the ledger does not list as gaps: there should be none.
 
 A limit is the tighter of dollars and per cent, of the equity the UTC day started with (for a trade: the day it was
-opened). A loss is listed where a gap row of that trade or day tells a loss as large.
+opened). A loss is listed where a gap row of that trade or day tells a loss as large; a fall from the peak, where a gap
+row since that peak tells one. A person who lets trading go on may have begun a new peak.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from engine.contracts.ledger import GapRow, Ledger
 from engine.research import equity
 from engine.research.breakdown import iso
 
+FALL: Final = "GAP_DRAWDOWN"
+ROUNDING: Final = 1e-9  # of floats, in dollars
 CENT: Final = 0.01  # the core counts in 1e-8 USD and rounds against us
 ENTRY_NS: Final = 60_000_000_000  # an entry sent before midnight may fill after it, under yesterday's limit
 
 
 def unlisted(ledger: Ledger, limits: Mapping[str, float], curve: equity.Curve) -> list[str]:
     """One line for every loss past its limit without a gap row, trades first."""
-    return _trades(ledger, limits, curve) + _days(ledger, limits, curve)
+    return _trades(ledger, limits, curve) + _days(ledger, limits, curve) + _falls(ledger, limits, curve)
 
 
 def _trades(ledger: Ledger, limits: Mapping[str, float], curve: equity.Curve) -> list[str]:
@@ -41,13 +44,33 @@ def _days(ledger: Ledger, limits: Mapping[str, float], curve: equity.Curve) -> l
         return []
     found: list[str] = []
     last_ns = int(curve.ts_ns[-1])
-    listed = {_judged_day(gap.ts_ns, last_ns): gap for gap in ledger.gaps if not gap.symbol}
+    listed = {_judged_day(gap.ts_ns, last_ns): gap for gap in ledger.gaps if not gap.symbol and gap.cause != FALL}
     daily = equity.daily(curve)
     for day_ns, pnl in zip(daily.day_ns.tolist(), daily.pnl_usd.tolist(), strict=True):
         day = day_ns // equity.DAY_NS
         limit = _limit(limits, "day_loss", _day_start(curve, day))
         if -pnl > limit + CENT and not _tells(listed.get(day), -pnl):
             found.append(f"{iso(day_ns)[:10]} lost ${-pnl:.2f}, the day limit is ${limit:.2f}")
+    return found
+
+
+def _falls(ledger: Ledger, limits: Mapping[str, float], curve: equity.Curve) -> list[str]:
+    found: list[str] = []
+    resumed = [state.ts_ns for state in ledger.states if state.after == "ACTIVE"]
+    edges = np.searchsorted(curve.ts_ns, np.array(resumed, np.int64)).tolist()
+    for first, end in zip([0, *edges], [*edges, len(curve.ts_ns)], strict=True):
+        usd = curve.usd[first:end]
+        peaks = np.maximum.accumulate(usd)
+        falls = np.flatnonzero(peaks - usd >= limits.get("drawdown_pct", np.inf) / 100 * peaks - ROUNDING)
+        if len(falls) == 0:
+            continue
+        at = int(falls[0])
+        begun, ns = int(curve.ts_ns[first + int(np.argmax(usd[: at + 1]))]), int(curve.ts_ns[first + at])
+        if not any(gap.cause == FALL and begun <= gap.ts_ns <= ns for gap in ledger.gaps):
+            fell = (1 - usd[at] / peaks[at]) * 100
+            found.append(
+                f"equity was {fell:.2f} % below its peak on {iso(ns)[:10]}, the limit is {limits['drawdown_pct']:g} %"
+            )
     return found
 
 

@@ -36,7 +36,7 @@ from engine.core.state import Core
 from engine.journal.plain import Row
 from engine.runtime.shadow_books import opened
 from engine.runtime.shadow_compare import differences
-from engine.runtime.shadow_gate import Day, judge_cycle, judge_day, judge_entry
+from engine.runtime.shadow_gate import Day, judge_cycle, judge_entry, judge_worst
 from engine.runtime.shadow_guard import Guard
 
 EVERY_S: Final = 0.25
@@ -97,6 +97,7 @@ class Monitor:
         self._state = numbers["trading_state"]
         self._guard = Guard(self.books)
         self._peak = numbers["peak_e8"] if self.books.is_flat else None  # prices move it while something is open
+        self._least_peak: int | None = numbers["peak_e8"]  # it was no less; None: a person resumed, not known yet
         self._group, self._has_entry, self._may_lift, self._is_resumed = self.seq, False, False, False
         self._memory = (-1, b"")
         self.is_failed = False
@@ -209,7 +210,7 @@ class Monitor:
     def _end_group(self) -> None:
         """The event and everything it led to are booked."""
         if self._has_entry:
-            judge_day(self.books, self.day, self._group)
+            judge_worst(self.books, self.day, self._least_peak, self._group)
         for i in self.books.touched | self._guard.waiting:
             self._protection(i, self.now_ns)
             if self.books.held[i].lots != 0:
@@ -246,6 +247,7 @@ class Monitor:
     def _balance(self, row: Row) -> None:
         deposit = self.books.balance(row)
         self._peak = None
+        self._least_peak = None if self._least_peak is None else self._least_peak + deposit
         self.day.refit(deposit)
 
     def _limit(self, row: Row) -> None:
@@ -260,7 +262,7 @@ class Monitor:
     def _operator(self, row: Row) -> None:
         if row.reason == reasons.OPERATOR_RESUME:
             self._may_lift = self._is_resumed = True
-            self._peak = None
+            self._peak = self._least_peak = None
 
     def _state_note(self, row: Row) -> None:
         before, after = row.w0, row.w1
@@ -272,6 +274,7 @@ class Monitor:
 
     def _equity(self, row: Row) -> None:
         self.day.told(row.w0 - row.w3)
+        self._least_peak = None if self._least_peak is None else max(self._least_peak, row.w0)
 
     # --- checks -----------------------------------------------------------------------------------
 
@@ -300,6 +303,7 @@ class Monitor:
 
     def _see_peak(self, peak_e8: int) -> None:
         """While nothing is open the peak may only go up to what there is: a correction is seen with the next hour."""
+        self._least_peak = peak_e8 if self._least_peak is None else self._least_peak
         if not self.books.is_flat:
             return
         if self._peak is None or peak_e8 == max(self._peak, self.books.totals.book_e8):

@@ -5,8 +5,9 @@ Rules
 * The day's start is equity at a UTC midnight. Where nothing was open it is the books' own; else the first EQUITY note,
   or the core, says it, and from then on only deposits may move it.
 * A loss beyond the plan, because the price was not there, breaks nothing. An entry sent after that does.
-* The day's worst case is looked at once the event that sent the entry is wholly booked, and only where every open
-  position's stop is the one last sent, and answered: on the way from one to the next there is no telling.
+* The worst case, of the day and below the peak, is looked at once the event that sent the entry is wholly booked, and
+  only where every open position's stop is the one last sent, and answered: on the way from one to the next there is no
+  telling.
 """
 
 from __future__ import annotations
@@ -78,11 +79,15 @@ class Day:
         limits = self._books.limits
         return min(limits["trade_loss_e8"], per_cent(self.start_e8, limits["trade_loss_pct"]))
 
-    def room_e8(self, seq: int) -> int | None:
-        """What may still be lost with every stop hit and every pending entry stopped out; None: no telling now."""
-        books = self._books
+    def room_e8(self, worst_e8: int) -> int | None:
+        """What the day may still lose beyond its worst case; None: not known yet."""
         if self.start_e8 is None or self.limit_e8 is None:
             return None
+        return self.limit_e8 + worst_e8 - self.start_e8
+
+    def worst_e8(self, seq: int) -> int | None:
+        """Equity with every stop hit and every pending entry stopped out; None: no telling now."""
+        books = self._books
         worst = books.totals.book_e8 - books.pending_risk_e8
         for i, held in enumerate(books.held):
             if held.lots == 0:
@@ -93,7 +98,7 @@ class Day:
                 return None
             slippage = books.limits["stop_slippage_bps"]
             worst += books.terms[i].result_at_stop(held.lots, held.cost_e8, held.stop_ticks, slippage)
-        return self.limit_e8 + worst - self.start_e8
+        return worst
 
 
 def judge_entry(books: Books, day: Day, state: int, row: Row) -> None:
@@ -167,9 +172,16 @@ def judge_cycle(books: Books, day: Day, state: int, row: Row) -> None:
         tell("ENTRY_TRADE_LOSS", i, ("cycle", row.seq), f"a cycle may lose {row.w4}, allowed {limit}")
 
 
-def judge_day(books: Books, day: Day, seq: int) -> None:
-    """The same for the day, once the event that sent the entry is wholly booked."""
-    room = day.room_e8(seq)
+def judge_worst(books: Books, day: Day, peak_e8: int | None, seq: int) -> None:
+    """The same for the day and for the fall from a peak of at least `peak_e8`, once the event that sent the entry is
+    wholly booked."""
+    worst = day.worst_e8(seq)
+    if worst is None:
+        return
+    room = day.room_e8(worst)
     if room is not None and room < 0:
         text = f"an entry was sent though the day could lose {-room} (1e-8 USD) more than its limit"
         books.tell("ENTRY_DAY_LOSS", NO_INSTRUMENT, seq, text)
+    if peak_e8 is not None and worst <= peak_e8 - per_cent(peak_e8, books.limits["drawdown_pct"]):
+        text = f"an entry was sent though equity could fall from {peak_e8} to {worst} (1e-8 USD), past its limit"
+        books.tell("ENTRY_DRAWDOWN", NO_INSTRUMENT, seq, text)

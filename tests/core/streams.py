@@ -27,6 +27,7 @@ from engine.contracts.records import (
     joined,
 )
 from engine.core.compile import kernel
+from engine.core.drawdown import PASSED
 from engine.core.life import ACCEPTED, PARTIAL
 from engine.core.limits import Limits
 from engine.core.money import value_down
@@ -190,6 +191,7 @@ def _funding(rng: np.random.Generator, weather: Weather, i: int) -> Array:
 # --- sessions that are looked at after every event ------------------------------------------------
 
 SUMS, IDENTITY, NEGATIVE, RESERVE, NAKED, UNSIZED, LATE, GREEDY, WALLETS, OVERDRAWN = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+FALLEN, UNFITTED, FORGIVEN = 11, 12, 13
 FINDINGS: Final = {
     SUMS: "a running sum is not the sum of its parts",
     IDENTITY: "cash + cost of open spot positions and pots is not deposits + gross - fees + funding",
@@ -201,6 +203,9 @@ FINDINGS: Final = {
     GREEDY: "more than one entry at work, or an entry asks for more than was approved",
     WALLETS: "the wallets are not the account's totals, or not what lies at their venue",
     OVERDRAWN: "a wallet owes more than it has",
+    FALLEN: "equity is as far below its peak as the limit, and no gap was listed",
+    UNFITTED: "with all stops hit equity would fall as far as the limit, and a position that could lose it stays",
+    FORGIVEN: "the peak fell, or rose, without a person, money or equity that did it",
 }
 
 
@@ -291,6 +296,55 @@ def audit_wallets(s: Any) -> int:
 
 
 @kernel
+def worst_case_e8(s: Any) -> tuple[int, bool]:
+    """(equity with every stop hit, every pending entry and cycle lost, and who leaves gone at the mark; whether a
+    position stays that has something to lose)."""
+    worst = book_e8(s) - s.cycle[0].risk_e8
+    stays = False
+    for i in range(s.head[0].instruments):
+        p = s.positions[i]
+        if p.qty_lots == 0:
+            continue
+        value = p.cost_e8 + p.side * p.unrealised_e8
+        rate = (s.limits[0].stop_slippage_bps + s.instruments[i].taker_fee_e8) / 1e8
+        now = p.unrealised_e8 - int(value * rate)
+        worst += p.at_stop_e8 if p.exit_reason == 0 else now
+        stays = stays or (p.exit_reason == 0 and now - 10 > p.at_stop_e8)
+    for slot in range(s.orders.shape[0]):
+        worst -= s.orders[slot].risk_e8
+    return worst, stays
+
+
+@kernel
+def audit_drawdown(s: Any, seen: Any, is_told: bool) -> int:
+    """0, or what is wrong with the fall from the peak. `seen` keeps the peak, the deposits, whether the limit was
+    reached, and whether trading was ACTIVE, after the event before; `is_told`: somebody outside the market spoke."""
+    head = s.head[0]
+    equity = book_e8(s)
+    for i in range(head.instruments):
+        equity += s.positions[i].unrealised_e8 + s.pots[i].unrealised_e8
+    peak = seen[0] + head.deposits_e8 - seen[1]
+    reached = seen[2]
+    if is_told and seen[3] == 0 and head.trading_state == 0:  # a person resumed
+        if reached != 0:
+            peak = equity
+        reached = 0
+    if equity > peak:
+        peak = equity
+        reached = 0
+    floor = peak - peak // 10_000 * s.limits[0].drawdown_pct // 100
+    if equity <= floor or head.fallen != 0:
+        reached = 1
+    seen[0], seen[1], seen[2], seen[3] = peak, head.deposits_e8, reached, 1 if head.trading_state == 0 else 0
+    if head.peak_e8 != peak:
+        return FORGIVEN
+    if equity <= floor and head.fallen != PASSED:
+        return FALLEN
+    worst, stays = worst_case_e8(s)
+    return UNFITTED if worst <= floor and stays else 0
+
+
+@kernel
 def audit(s: Any, since: Any) -> int:
     """0, or the first thing that is wrong with the core right now."""
     head = s.head[0]
@@ -360,8 +414,8 @@ def lose_an_answer(s: Any, v: Any, event: Any, out: Any) -> None:
 
 @kernel(entry=True)
 def advance_audited(
-    s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, until: int, found: Any, since: Any, doubts: int,
-    lost: Any,
+    s: Any, v: Any, market: Any, cursor: Any, out: Any, is_last: bool, until: int, found: Any, since: Any, seen: Any,
+    doubts: int, lost: Any,
 ) -> int:  # fmt: skip
     """`advance` one event at a time, auditing after each. `found`: code, seq of the first finding of each code.
     Of `doubts` requests about one is put in doubt (0: none); `lost`: room for that event."""
@@ -373,20 +427,24 @@ def advance_audited(
             lose_an_answer(s, v, lost[0], out)
         if is_last and cursor.at[1] >= market.shape[0]:
             since[:] = 0  # no clock without a market
-        code = audit(s, since)
-        if code != 0 and found[code] == 0:
-            found[code] = s.head[0].seq
+        for code in (audit(s, since), audit_drawdown(s, seen, False)):
+            if code != 0 and found[code] == 0:
+                found[code] = s.head[0].seq
     return outcome
 
 
 @kernel(entry=True)
-def inject_and_send(s: Any, v: Any, given: Any, out: Any) -> None:
-    """Journal and apply events from outside, and send the venue what the core commands in answer."""
+def inject_and_send(s: Any, v: Any, given: Any, out: Any, found: Any, seen: Any) -> None:
+    """Journal and apply events from outside, and send the venue what the core commands in answer. What it does to the
+    peak is audited."""
     for k in range(given.shape[0]):
         before = out.count[0]
         emit_copy(s, out, given[k], s.head[0].seq + 1)
         step(s, given[k], out)
         _dispatch(v, out, before)
+        code = audit_drawdown(s, seen, True)
+        if code != 0 and found[code] == 0:
+            found[code] = s.head[0].seq
 
 
 class AuditedSession(Session):
@@ -397,6 +455,8 @@ class AuditedSession(Session):
         self._found = np.zeros(16, np.int64)
         self._since = np.zeros(len(market.instruments), np.int64)
         self._doubts, self._lost = doubts, np.zeros(1, RECORD)
+        head = self.core.state.head[0]
+        self._seen = np.array([head.peak_e8, head.deposits_e8, 0, 1], np.int64)
 
     @property
     def found(self) -> dict[str, int]:
@@ -407,7 +467,7 @@ class AuditedSession(Session):
         while True:
             outcome = advance_audited(
                 self.core.state, self.venue, self._block, self._cursor, self._out, self._ended, stop, self._found,
-                self._since, self._doubts, self._lost,
+                self._since, self._seen, self._doubts, self._lost,
             )  # fmt: skip
             if self._out.count[0]:
                 self._flush()
@@ -421,7 +481,7 @@ class AuditedSession(Session):
 
     def tell(self, given: Array) -> None:
         """Inject events from outside the market at this point."""
-        inject_and_send(self.core.state, self.venue, given, self._out)
+        inject_and_send(self.core.state, self.venue, given, self._out, self._found, self._seen)
         self._flush()
 
 

@@ -37,6 +37,8 @@ from engine.contracts.records import (
     PARAMETER,
     PLACE,
     REFUSED,
+    ROLE_STOP,
+    STATE,
     VIOLATION,
 )
 from engine.core.limits import Limits
@@ -114,6 +116,24 @@ def calm(seed: int, patient: bool = False) -> Played:
     return play(stream, limits=limits, simulation=model, strategies=patient_parameters(rng, seed, patient))
 
 
+def narrow(seed: int) -> Played:
+    """A calm market with trends whose profits are let run and given back, a narrow limit on the fall from the peak, and
+    somebody who pauses and resumes at any time."""
+    rng = np.random.default_rng([seed, 5])
+    weather = Weather(hours=30, step_s=75, volatility=0.001, start_ns=START_NS + int(rng.integers(86_400)) * SECOND_NS)
+    loose = {"risk_share": rng.uniform(0.1, 1), "target_r": 20, "trail_start_r": 20, "stop_atr": 3, "max_hours": 50}
+    crossover = {"stop_pct": rng.uniform(2, 5), "notional_usd": rng.uniform(50, 390), "fast": 5, "slow": 20}
+    limits = Limits(
+        drawdown_pct=rng.choice([0.5, 1, 2]), day_loss_usd=100, day_loss_pct=10, trade_loss_usd=rng.choice([5, 20]),
+        trade_loss_pct=5, reserve_usd=0, reserve_pct=0, max_data_age_s=600, stop_slippage_bps=150,
+    )  # fmt: skip
+    stream = random_stream(seed, some_instruments(rng), weather)
+    words = [reasons.OPERATOR_PAUSE, reasons.OPERATOR_RESUME]
+    said = [(int(at), word(OPERATOR, reason=words[k % 2])) for k, at in enumerate(sorted(rng.integers(1, 3_000, 6)))]
+    strategies = {"momentum": EAGER["momentum"] | loose, "crossover": EAGER["crossover"] | crossover}
+    return play(stream, said, limits=limits, strategies=strategies)
+
+
 def storm(seed: int, patient: bool = False) -> Played:
     """Jumps, holes, thin books, slow venues, changed limits and emergencies; for patient entries, doubts too."""
     stream, told, terms = storm_terms(seed, patient)
@@ -154,6 +174,7 @@ def check_books(played: Played) -> None:
     """Sums, protection, reserve at every event; agreement with the venue once nothing is in flight."""
     assert played.session.found == {}
     assert played.of(VIOLATION).size == 0
+    check_falls(played)
     if played.session.core.state.wallets.size == 1:
         assert reasons.VENUE_CASH not in played.of(REFUSED)["reason"], "one wallet is never tighter than the account"
     core, venue = played.session.core.state, played.session.venue
@@ -169,6 +190,23 @@ def check_books(played: Played) -> None:
             assert held.base_e8 == core.balances[core.instruments[i].base_asset]
 
 
+def check_falls(played: Played) -> None:
+    """Equity is never noted as far below its peak as the limit, unless a gap says so since that peak; a person who
+    resumes may have begun a new one."""
+    share = int(played.session.core.state.limits[0].drawdown_pct) / 1e6
+    records = played.entries["record"]
+    told = np.flatnonzero((records["kind"] == GAP) & (records["reason"] == reasons.GAP_DRAWDOWN))
+    peak = since = 0
+    for k in np.flatnonzero(np.isin(records["kind"], (EQUITY, STATE))).tolist():
+        if records["kind"][k] == STATE:
+            peak = 0 if records["reason"][k] == reasons.OPERATOR_RESUME else peak
+            continue
+        equity = int(records["equity_e8"][k])
+        if equity > peak:
+            peak, since = equity, k
+        assert peak - equity < share * peak or ((since < told) & (told <= k + 1)).any()
+
+
 def check_losses(played: Played, limits: Limits) -> None:
     """Every trade and UTC day within its limit, or listed as a gap."""
     gaps = played.of(GAP)
@@ -177,7 +215,7 @@ def check_losses(played: Played, limits: Limits) -> None:
     for trade in played.of(CLOSED):
         loss = trade["fees_e8"] - trade["gross_e8"] - trade["funding_e8"]
         assert loss <= limit or int(trade["trade_no"]) in listed
-    days = gaps[gaps["instrument"] == NO_INSTRUMENT]
+    days = gaps[(gaps["instrument"] == NO_INSTRUMENT) & (gaps["reason"] != reasons.GAP_DRAWDOWN)]
     ends = {int(note["ts_ns"]) // DAY_NS for note in days} | {int(note["ts_ns"]) for note in days}
     notes = played.of(EQUITY)
     midnights = notes[notes["ts_ns"] % DAY_NS == 0]
@@ -193,6 +231,14 @@ def check_losses(played: Played, limits: Limits) -> None:
 @given(st.integers(0, 2**32), st.booleans())
 def test_in_a_calm_market_no_loss_passes_its_limit_and_nothing_is_a_gap(seed: int, patient: bool) -> None:
     played = calm(seed, patient)
+    check_books(played)
+    assert played.of(GAP).size == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32))
+def test_profits_are_not_given_back_past_the_limit_on_the_fall_from_their_peak(seed: int) -> None:
+    played = narrow(seed)
     check_books(played)
     assert played.of(GAP).size == 0
 
@@ -216,6 +262,16 @@ def test_doubts_leave_nothing_naked_sold_twice_or_unlisted(seed: int) -> None:
 def test_these_markets_do_trade() -> None:
     kinds = {reasons.name(int(r)) for seed in range(8) for r in storm(seed).of(CLOSED)["reason"]}
     assert {"STOP_LOSS", "TRAILING_STOP", "TAKE_PROFIT", "EXIT_SIGNAL"} <= kinds
+
+
+def test_in_these_stops_follow_the_peak_and_the_limit_is_used_up() -> None:
+    played = [narrow(seed) for seed in range(12)]
+    closer = [
+        of[(of["role"] == ROLE_STOP) & (of["reason"] == reasons.TRAILING_STOP)] for of in (p.of(PLACE) for p in played)
+    ]
+    assert sum(map(len, closer)) > 10, "no rule of a strategy moves a stop here"
+    states = {reasons.name(int(one)) for p in played for one in p.of(STATE)["reason"]}
+    assert {"DRAWDOWN_LIMIT", "OPERATOR_RESUME"} <= states
 
 
 REGRESSIONS = {

@@ -228,6 +228,12 @@ def with_a_big_entry(entries: Array) -> Array:
     return made
 
 
+def with_a_higher_peak(entries: Array) -> Array:
+    made = entries.copy()
+    made["record"]["equity_e8"][_first(entries, r.EQUITY)] *= 2
+    return made
+
+
 def with_a_dead_order_alive(entries: Array) -> Array:
     k = _first(entries, r.FILL)
     reject = entries[k : k + 1].copy()
@@ -242,6 +248,7 @@ def with_a_dead_order_alive(entries: Array) -> Array:
         (with_an_order_twice, "PLACED_TWICE"), (with_a_strange_answer, "UNKNOWN_ORDER"),
         (with_an_entry_while_reducing, "ENTRY_NOT_ACTIVE"), (with_a_far_stop, "ENTRY_TRADE_LOSS"),
         (with_a_big_entry, "ENTRY_CAP"), (with_a_dead_order_alive, "NOT_IN_LIFE_CYCLE"),
+        (with_a_higher_peak, "ENTRY_DRAWDOWN"),
     ],
 )  # fmt: skip
 def test_a_changed_journal_is_found(story: Story, change: Change, code: str) -> None:

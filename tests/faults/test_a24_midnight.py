@@ -18,8 +18,8 @@ from venue_books import agree
 
 from engine.contracts import reasons
 from engine.contracts import records as r
+from engine.core.days import DAY_NS
 from engine.core.limits import Limits
-from engine.core.risk import DAY_NS
 from engine.research.replay import replay
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")

@@ -36,7 +36,7 @@ E8 = 10**8
 SURVIVES = (
     "trading_state", "flattening", "day_end_ns", "day_start_e8", "day_limit_e8", "day_gap_reason", "day_fees_e8",
     "day_funding_e8", "peak_e8", "minute", "minute_orders", "deposits_e8", "gross_e8", "fees_e8", "funding_e8",
-    "cash_e8", "next_trade_no",
+    "cash_e8", "next_trade_no", "fallen",
 )  # fmt: skip
 
 
@@ -111,12 +111,13 @@ async def test_a_halt_and_the_days_loss_survive(
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_a_drawdown_survives_with_its_peak(floor: Floor, tmp_path: Path) -> None:
-    narrow = {"limits": msgspec.structs.replace(LIMITS, drawdown_pct=0.1)}
+    """The price jumps over the stop, and the loss over the limit."""
+    narrow = {"limits": msgspec.structs.replace(LIMITS, drawdown_pct=0.6)}
     async with trading(floor, tmp_path, 4, plan=narrow) as first:
         await first.enter()
         await first.guarded()
-        await first.quote(round(first.mid * 0.985, 2))
-        await first.until(lambda: first.trading_state == "REDUCING")
+        await first.quote(round(first.mid * 0.92, 2))
+        await first.until(lambda: first.trading_state == "REDUCING" and first.position().qty_lots == 0)
         peak_e8 = int(first.core.state.head[0].peak_e8)
     async with trading(floor, tmp_path, 4, plan=after(first) | narrow) as second:
         assert second.trading_state == "REDUCING" and second.core.state.head[0].peak_e8 == peak_e8

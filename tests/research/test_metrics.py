@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as hs
 from sample_run import DAY_NS, HOUR_NS, START_NS, empty, fills, manifest, sample
 
-from engine.contracts.ledger import EquityRow, GapRow, Ledger, TradeRow
+from engine.contracts.ledger import EquityRow, GapRow, Ledger, StateRow, TradeRow
 from engine.contracts.runs import Source
 from engine.research import breakdown, equity
 from engine.research.metrics import Metrics, measure
@@ -207,6 +207,30 @@ def test_the_tighter_of_dollars_and_per_cent_counts() -> None:
         "2025-01-01 lost $50.00, the day limit is $20.00",
         "2025-01-02 lost $19.10, the day limit is $19.00",
     ]
+
+
+def test_a_fall_from_the_peak_past_its_limit_needs_a_gap_since_that_peak() -> None:
+    run = msgspec.structs.replace(manifest(4, ["SOLUSDT"]), limits={"drawdown_pct": 5.0})
+    rows = marked((0, "1000"), (1, "1010"), (2, "959.50"), (3, "970"))
+    told = ["equity was 5.00 % below its peak on 2025-01-03, the limit is 5 %"]
+    row = msgspec.structs.replace(gap(0, 1.5), symbol="", cause="GAP_DRAWDOWN", loss_usd=D(51), planned_usd=D(50))
+    assert measure(book([], rows), run, {}).unlisted_breaches == told
+    assert measure(book([], rows, [row]), run, {}).unlisted_breaches == []
+    earlier = msgspec.structs.replace(row, ts_ns=START_NS + DAY_NS // 2)
+    assert measure(book([], rows, [earlier]), run, {}).unlisted_breaches == told
+    above = marked((0, "1000"), (1, "1010"), (2, "959.51"), (3, "970"))
+    assert measure(book([], above), run, {}).unlisted_breaches == []
+
+
+def test_a_person_who_lets_trading_go_on_may_begin_a_new_peak() -> None:
+    run = msgspec.structs.replace(manifest(4, ["SOLUSDT"]), limits={"drawdown_pct": 5.0})
+    lifted = StateRow(seq=1, ts_ns=START_NS + DAY_NS, before="REDUCING", after="ACTIVE", reason="OPERATOR_RESUME")
+    ledger = book([], marked((0, "1000"), (1, "960"), (2, "940"), (3, "911")))
+    assert len(measure(ledger, run, {}).unlisted_breaches) == 1
+    resumed = msgspec.structs.replace(ledger, states=[lifted])
+    assert [one[:19] for one in measure(resumed, run, {}).unlisted_breaches] == ["equity was 5.10 % b"]
+    calmer = msgspec.structs.replace(book([], marked((0, "1000"), (1, "960"), (2, "940"))), states=[lifted])
+    assert measure(calmer, run, {}).unlisted_breaches == []
 
 
 def test_implausible_results_are_flagged() -> None:

@@ -9,7 +9,8 @@ Rules
 * Size: the most that the loss bound allows (`unwind_bps` of what is converted, and the fees of two legs and of selling
   off, at most `share` of the per-trade limit), cut to every cap of the account, to `notional_usd`, and to the books.
 * Everything the gate asks of an entry is asked of a cycle: state, age and spread of all three books, doubts, caps,
-  reserve, wallet, the day's room, order rate. A stablecoin on the way is within `depeg_bps` of a dollar.
+  reserve, wallet, the room of the day and below the peak, order rate. A stablecoin on the way is within `depeg_bps` of
+  a dollar.
 * A venue is in shadow first: the same decisions, nothing sent.
 """
 
@@ -36,6 +37,7 @@ from engine.core.risk import (
     cluster_exposure_e8,
     commit_room_e8,
     day_room_e8,
+    drawdown_room_e8,
     pending_notional_e8,
     wallet_room_e8,
 )
@@ -261,11 +263,10 @@ def room_e8(s: Any, way: Any) -> tuple[int, int]:
     limits = s.limits[0]
     p = s.arbitrage_params[0]
     i = way.legs[0]
-    risk = min(risk_budget_e8(s, min(p.share * selector.granted(s, NUMBER), 1.0)), day_room_e8(s))
-    room = int(max(risk, 0) / (bound_rate_e8(s, way) / 1e8))
-    reason = reasons.TRADE_LOSS if risk < day_room_e8(s) else reasons.DAY_LOSS
+    risk = tighter((day_room_e8(s), reasons.DAY_LOSS), drawdown_room_e8(s) - 1, reasons.DRAWDOWN_ROOM)
+    risk = tighter(risk, risk_budget_e8(s, min(p.share * selector.granted(s, NUMBER), 1.0)), reasons.TRADE_LOSS)
     pending = pending_notional_e8(s)
-    cap = (room, reason)
+    cap = (int(max(risk[0], 0) / (bound_rate_e8(s, way) / 1e8)), risk[1])
     cap = tighter(cap, min(int(p.notional_usd * 1e8), limits.order_notional_e8), reasons.ORDER_NOTIONAL)
     cap = tighter(cap, limits.instrument_exposure_e8, reasons.INSTRUMENT_EXPOSURE)
     cap = tighter(cap, limits.exposure_e8 - head.exposure_e8 - pending, reasons.EXPOSURE)

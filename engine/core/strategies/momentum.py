@@ -39,8 +39,9 @@ from engine.core.compile import kernel
 from engine.core.correlation import correlated_risk_e8
 from engine.core.entry import enter, terms_of
 from engine.core.indicators import ema, true_range, wilder
+from engine.core.openrisk import tighten_stop
 from engine.core.parting import break_even_ticks, want_part
-from engine.core.protect import tighten_stop, want_exit
+from engine.core.protect import want_exit
 from engine.core.pumps import looks_like_pump
 from engine.core.refusal import refuse
 from engine.core.risk import trade_limit_e8

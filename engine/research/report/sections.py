@@ -197,7 +197,7 @@ def gaps(found: Sequence[GapRow]) -> str:
     """Losses beyond their plan, the largest first, each with its cause."""
     worst = sorted(found, key=lambda gap: -gap.loss_usd)[:GAPS_SHOWN]
     rows = [
-        (wording.text(iso(gap.ts_ns)), gap.symbol or "the day", f"#{gap.trade_no}" if gap.trade_no else "",
+        (wording.text(iso(gap.ts_ns)), wording.loser(gap), f"#{gap.trade_no}" if gap.trade_no else "",
          dollars(float(gap.planned_usd)), dollars(float(gap.loss_usd)), f"{gap.stop_price.normalize():f}", gap.cause,
          wording.GAP_WORDS.get(gap.cause, ""))
         for gap in worst

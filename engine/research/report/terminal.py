@@ -208,7 +208,7 @@ def _gaps(ledger: Ledger) -> Table:
     for gap in worst:
         cause = wording.GAP_WORDS.get(gap.cause, gap.cause)
         table.add_row(
-            wording.text(iso(gap.ts_ns)), Text(gap.symbol or "the day"), dollars(float(gap.planned_usd)),
+            wording.text(iso(gap.ts_ns)), Text(wording.loser(gap)), dollars(float(gap.planned_usd)),
             dollars(float(gap.loss_usd)), Text(cause),
         )  # fmt: skip
     return table

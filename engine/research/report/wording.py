@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from engine.contracts.ledger import GapRow
 from engine.contracts.runs import Manifest
 from engine.research.metrics import Metrics
 from engine.research.verdict import dollars, percent, ratio
@@ -101,6 +102,7 @@ REFUSAL_WORDS: Final[dict[str, str]] = {
     "STOP_MISSING": "no stop was given",
     "TRADE_LOSS": "the loss at the stop would pass the limit a trade",
     "DAY_LOSS": "today's loss plus all open stops would pass the day limit",
+    "DRAWDOWN_ROOM": "with all stops hit equity would fall as far from its peak as it may",
     "RESERVE": "it would touch the reserve",
     "VENUE_CASH": "the venue's wallet cannot pay for it",
     "ORDER_NOTIONAL": "the order is larger than allowed",
@@ -151,7 +153,14 @@ GAP_WORDS: Final[dict[str, str]] = {
     "GAP_FUNDING": "funding was charged",
     "GAP_LIQUIDATION": "the venue liquidated the position",
     "GAP_EXIT_COST": "closing what was won earlier cost more in fees than the day may lose",
+    "GAP_DRAWDOWN": "equity fell from its peak as far as it may: the price was not there at the stops",
 }
+
+
+def loser(gap: GapRow) -> str:
+    """What it was that lost more than its plan: a symbol's trade, the day, or the account since its peak."""
+    return gap.symbol or ("since the peak" if gap.cause == "GAP_DRAWDOWN" else "the day")
+
 
 DISCLOSURE: Final = (
     "For education and personal use. This is not financial advice. Trading can lose all of your money. "
