@@ -7,7 +7,7 @@ for none of it.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,19 +52,23 @@ def backtest_request(
     data: Sequence[Path],
     *,
     params: dict[str, float] | None = None,
+    beside: Mapping[str, dict[str, float]] | None = None,
     symbols: Sequence[str] | None = None,
     from_ns: int | None = None,
     to_ns: int | None = None,
     trials: int = 1,
 ) -> BacktestRequest:
-    """A backtest under the settings in force; `params` overlay those of the settings. Times ns UTC, `to_ns` exclusive.
+    """A backtest under the settings in force; `params` overlay those of the settings, and so do those of strategies
+    `beside` it. Times ns UTC, `to_ns` exclusive.
 
     Raises BadInput for an unknown strategy or a parameter out of its bounds.
     """
     from engine.research.backtest import BacktestRequest, check_strategy
 
-    values = dict(settings.strategies.get(strategy, {})) | (params or {})
-    check_strategy(strategy, values)
+    asked = {strategy: params or {}} | dict(beside or {})
+    values = {name: dict(settings.strategies.get(name, {})) | given for name, given in asked.items()}
+    for name, each in values.items():
+        check_strategy(name, each)
     return BacktestRequest(
         strategy=strategy,
         data=[path.resolve() for path in data],  # the manifest must be readable from any folder
@@ -73,7 +77,9 @@ def backtest_request(
         from_ns=from_ns,
         to_ns=to_ns,
         capital_usd=settings.account.capital_usd,
-        params=values,
+        params=values.pop(strategy),
+        beside=values,
+        selector=dict(settings.selector),
         limits=settings.limits,
         simulation=settings.simulation,
         feed=settings.feed,
@@ -89,19 +95,23 @@ def walk_plan(
     *,
     grid: dict[str, list[float]],
     params: dict[str, float] | None = None,
+    beside: Mapping[str, dict[str, float]] | None = None,
     symbols: Sequence[str] | None = None,
     from_ns: int | None = None,
     to_ns: int | None = None,
     cut: Cut | None = None,
     tried_before: int = 0,
 ) -> Plan:
-    """A walk under the settings in force, `params` overlaying those of the settings and `grid` both."""
+    """A walk under the settings in force, `params` overlaying those of the settings and `grid` both; strategies
+    `beside` run with it, their parameters fixed."""
     from engine.research.folds import Cut
     from engine.research.search import Data
     from engine.research.stretch import Terms
     from engine.research.walkforward import Plan
 
-    request = backtest_request(settings, strategy, data, params=params, symbols=symbols, from_ns=from_ns, to_ns=to_ns)
+    request = backtest_request(
+        settings, strategy, data, params=params, beside=beside, symbols=symbols, from_ns=from_ns, to_ns=to_ns
+    )
     return Plan(
         strategy=strategy,
         data=Data(
@@ -111,8 +121,8 @@ def walk_plan(
         grid=grid,
         fixed={name: value for name, value in request.params.items() if name not in grid},
         terms=Terms(
-            strategies={}, capital_usd=request.capital_usd, limits=request.limits, simulation=request.simulation,
-            timeframes_s=(),
+            strategies=request.beside, capital_usd=request.capital_usd, limits=request.limits,
+            simulation=request.simulation, timeframes_s=(), selector=request.selector if request.beside else {},
         ),
         cut=cut or Cut(),
         tried_before=tried_before,

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def backtest(
-    strategy: Annotated[str, typer.Option(metavar="NAME", help="Strategy: momentum, crossover, scalping.")],
+    strategy: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="momentum, scalping, arbitrage, crossover; repeatable: all on one account."),
+    ],
     data: Annotated[list[Path], typer.Option(metavar="FILE...", help="Parquet of candles, quotes, trades or funding.")],
     more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More data files.")] = None,
     symbols: Annotated[str | None, typer.Option(metavar="A,B", help="Only these symbols, separated by commas.")] = None,
@@ -41,7 +44,8 @@ def backtest(
     as_json: JsonOption = False,
 ) -> None:
     """Run a strategy over recorded markets, under the hard risk limits. With --walk-forward, parameters are chosen by
-    --grid on one stretch and judged on the next; see docs/evaluation.md.
+    --grid on one stretch and judged on the next; see docs/evaluation.md. Several strategies share the account by the
+    selector; --set and --grid are of the first, --set NAME.PARAM=VALUE of the one named.
 
     Example: trading-cli backtest --strategy momentum --data candles.parquet --from 2025-01-01 --set stop_atr=2.5
     """
@@ -50,17 +54,18 @@ def backtest(
 
     in_force = settings.load({"account": {"capital_usd": capital}} if capital is not None else None)
     files = [*data, *(more or [])]
-    chosen: dict[str, Any] = {"params": assignments(set_ or []), "symbols": listed(symbols)}
+    first, params, beside = parted(strategy, assignments(set_ or []))
+    chosen: dict[str, Any] = {"params": params, "beside": beside, "symbols": listed(symbols)}
     chosen |= {"from_ns": moment("--from", from_), "to_ns": moment("--to", to)}
     if walk_forward:
         cut = walking.cut(folds, train_days, test_days, embargo_hours, warm_days, anchored)
         values = walking.parsed(grid)
-        plan = bootstrap.walk_plan(in_force, strategy, files, grid=values, tried_before=trials - 1, cut=cut, **chosen)
+        plan = bootstrap.walk_plan(in_force, first, files, grid=values, tried_before=trials - 1, cut=cut, **chosen)
         walking.run_walk(plan, in_force.home, workers, robust, as_json)
         return
     if grid:
         raise BadInput("--grid searches: use it with --walk-forward, or trading-cli optimize")
-    request = bootstrap.backtest_request(in_force, strategy, files, trials=trials, **chosen)
+    request = bootstrap.backtest_request(in_force, first, files, trials=trials, **chosen)
     with progress_bar(quiet=as_json) as report:
         result = research.run(request, report)
     page = write_html(result) if html else None
@@ -78,6 +83,20 @@ def backtest(
 def listed(symbols: str | None) -> list[str] | None:
     """``A,B`` as a list, None where nothing is named."""
     return [one.strip() for one in symbols.split(",") if one.strip()] if symbols else None
+
+
+def parted(names: list[str], values: dict[str, float]) -> tuple[str, dict[str, float], dict[str, dict[str, float]]]:
+    """The first strategy, its parameters, and those of the others: ``momentum.stop_atr`` is of the one it names, a
+    plain name of the first. Raises BadInput for a strategy named twice, or not at all."""
+    if len(set(names)) < len(names):
+        raise BadInput(f"--strategy {', '.join(names)}: name each once")
+    of: dict[str, dict[str, float]] = {name: {} for name in names}
+    for key, value in values.items():
+        name, dot, parameter = key.rpartition(".")
+        if dot and name not in of:
+            raise BadInput(f"--set {key}: {name} is not run; strategies are {', '.join(names)}")
+        of[name if dot else names[0]][parameter] = value
+    return names[0], of.pop(names[0]), of
 
 
 def assignments(pairs: list[str]) -> dict[str, float]:

@@ -19,7 +19,8 @@ def evidence(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk every strategy over the recorded markets (KEEL_DATA_DIR) and write what came of it. Minutes.
+    """Walk every strategy over the recorded markets (KEEL_DATA_DIR), write what came of it, and say which defaults the
+    search would change. Minutes.
 
     Example: trading-cli evidence --out docs/evidence --workers 2
     """
@@ -30,8 +31,13 @@ def evidence(
     if folder is None:
         raise BadInput("data_dir is not set: set KEEL_DATA_DIR to the folder of recorded markets")
     with progress_bar(quiet=as_json) as report:
-        page = research.make(folder, out, workers, research.Work().only(only or []), report)
+        made = research.make(folder, out, workers, research.Work().only(only or []), report)
+    changes = [change for one in made.choices for change in one.changes]
     if as_json:
-        print_json({"page": page})
-    else:
-        say(f"evidence: {page}")
+        print_json({"page": made.page, "choices": made.choices, "changes": changes})
+        return
+    say(f"evidence: {made.page}")
+    for change in changes:
+        say(f"to change: {change}")
+    if made.choices and not changes:
+        say("defaults: what ships is what the search chose")

@@ -164,6 +164,19 @@ def open_market(
     return _assemble(sheets, list(instruments), model, window)
 
 
+def market_of_ticks(instruments: Sequence[Instrument], ticks: Array, source: Source, latency_ns: int) -> Market:
+    """A market of quotes and trades that were worked out of a recording: RECORDs by venue time, `ts_ns` 0."""
+    stamps = ticks["venue_ts_ns"]
+    if not len(ticks) or (np.diff(stamps) < 0).any():
+        raise BadInput("data: quotes and trades must come in the order of time, and there must be some")
+    bars: np.ndarray[Any, Any] = np.zeros(0, BAR)
+    return Market(
+        instruments=list(instruments), sources=[source], grade="tick-grade", from_ns=int(stamps[0]),
+        to_ns=int(stamps[-1]) + 1, events=len(ticks), synthetic=source.seed is not None, _bars=bars, _ticks=ticks,
+        _stretches=[], _lanes=_lanes(bars, [], len(ticks)), _latency_ns=latency_ns,
+    )  # fmt: skip
+
+
 def _present(judged: Judged) -> set[Name]:
     good = np.unique(judged.sheet.code[judged.cause == 0])
     return {judged.sheet.names[code] for code in good.tolist()}

@@ -17,6 +17,7 @@ from engine.contracts.runs import Manifest
 from engine.core.bars import TIMEFRAMES
 from engine.core.compile import is_compiled_before, source_digest, watch_compilation
 from engine.core.limits import Limits
+from engine.core.selector import resolved
 from engine.core.strategies import table
 from engine.journal import ledger as ledgers
 from engine.journal import manifest as manifests
@@ -38,9 +39,10 @@ TICK_BASE_S: Final = 60
 
 
 class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run. `params` overlay the strategy's defaults; `timeframes_s` defaults to 1, 3 and 12 times the
-    candle length (1, 3 and 12 minutes for ticks); times are ns UTC, `to_ns` exclusive; `signals` are the sources whose
-    forecasts the core hears."""
+    """What to run. `params` overlay the strategy's defaults; `beside` are strategies that run with it on the same
+    account, with what differs from theirs, and `selector` the parameters by which the risk is shared out;
+    `timeframes_s` defaults to 1, 3 and 12 times the candle length (1, 3 and 12 minutes for ticks); times are ns UTC,
+    `to_ns` exclusive; `signals` are the sources whose forecasts the core hears."""
 
     strategy: str
     data: Sequence[Path]
@@ -50,12 +52,19 @@ class BacktestRequest(msgspec.Struct, frozen=True, kw_only=True):
     to_ns: int | None = None
     capital_usd: float = 1000.0
     params: dict[str, float] = {}
+    beside: dict[str, dict[str, float]] = {}
+    selector: dict[str, float] = {}
     limits: Limits = Limits()
     simulation: SimulationModel = SimulationModel()
     feed: FeedModel = FeedModel()
     timeframes_s: Sequence[int] | None = None
     signals: Mapping[str, SignalPlan] = {}
     trials: int = 1
+
+    @property
+    def strategies(self) -> dict[str, dict[str, float]]:
+        """All of them, the first one first."""
+        return {self.strategy: self.params} | self.beside
 
 
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +85,8 @@ def run(request: BacktestRequest, progress: Progress | None = None) -> BacktestR
     """
     report: Progress = progress or (lambda _share, _text: None)
     started = time.perf_counter()
-    check_strategy(request.strategy, request.params)
+    for name, params in request.strategies.items():
+        check_strategy(name, params)
     report(0.0, "reading the market")
     market = open_market(
         request.data, symbols=request.symbols, from_ns=request.from_ns, to_ns=request.to_ns, model=request.feed
@@ -151,13 +161,19 @@ def _session(
 ) -> Session:
     return Session(
         market,
-        strategies={request.strategy: request.params},
+        strategies=request.strategies,
         capital_usd=request.capital_usd,
         limits=request.limits,
         simulation=request.simulation,
         timeframes_s=timeframes,
         sinks=[sink],
+        selector_params=_selector(request),
     )
+
+
+def _selector(request: BacktestRequest) -> dict[str, float]:
+    """The selector's parameters; empty where there is nothing to choose between."""
+    return request.selector if len(request.strategies) > 1 else {}
 
 
 def _simulate(session: Session, market: Market, report: Progress) -> None:
@@ -178,10 +194,11 @@ def _manifest(request: BacktestRequest, market: Market, timeframes: list[int], h
     created = datetime.now(UTC)
     rows = {row.name: row for row in table.STRATEGIES}
     return Manifest(
-        run_id=created.strftime("%Y%m%d-%H%M%S-%f") + f"-{request.strategy}",
+        run_id=created.strftime("%Y%m%d-%H%M%S-%f") + f"-{'+'.join(request.strategies)}",
         created=created.isoformat(),
         world="backtest",
-        strategies={request.strategy: rows[request.strategy].resolve(request.params)},
+        strategies={name: rows[name].resolve(params) for name, params in request.strategies.items()},
+        selector=resolved(chosen) if (chosen := _selector(request)) else {},
         instruments=market.instruments,
         capital_usd=request.capital_usd,
         limits=msgspec.to_builtins(request.limits),

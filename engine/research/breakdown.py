@@ -13,10 +13,12 @@ import numpy as np
 
 from engine.contracts.instruments import Instrument
 from engine.contracts.ledger import CycleRow, FillRow, TradeRow
+from engine.contracts.records import ROLE_LEG, ROLES
 from engine.research.statistics import Undefined
 
 HOUR_NS: Final = 3_600_000_000_000
 SQN_CAP: Final = 100
+LEG: Final = ROLES[ROLE_LEG]
 _ZERO: Final = Decimal(0)
 
 # Our reason codes in the words traders know from other systems.
@@ -113,9 +115,11 @@ def by_symbol(trades: Sequence[TradeRow], names: Mapping[tuple[str, str], str]) 
     return sorted(_grouped(trades, lambda t: label(names, t)), key=lambda s: (-s.net_usd, s.key))
 
 
-def by_strategy(trades: Sequence[TradeRow]) -> list[Slice]:
-    """Best net first."""
-    return sorted(_grouped(trades, lambda t: t.strategy), key=lambda s: (-s.net_usd, s.key))
+def by_strategy(trades: Sequence[TradeRow], names: Sequence[str] = ()) -> list[Slice]:
+    """Best net first; `names` have a line even without a trade."""
+    found = _grouped(trades, lambda t: t.strategy)
+    found += [_slice(name, []) for name in names if name not in {s.key for s in found}]
+    return sorted(found, key=lambda s: (-s.net_usd, s.key))
 
 
 def by_regime(trades: Sequence[TradeRow]) -> list[Slice]:
@@ -192,9 +196,12 @@ def longest_streak(outcomes: Sequence[bool]) -> int:
 
 
 def open_positions(fills: Sequence[FillRow]) -> dict[tuple[str, str], tuple[Decimal, int]]:
-    """(venue, symbol) -> (signed quantity, ns it was last flat): a fold of fills, only what is not flat."""
+    """(venue, symbol) -> (signed quantity, ns it was last flat): a fold of fills, only what is not flat. Legs of a
+    cycle exchange one coin for another and open no position."""
     held: dict[tuple[str, str], tuple[Decimal, int]] = {}
     for fill in fills:
+        if fill.role == LEG:
+            continue
         key = (fill.venue, fill.symbol)
         before, since = held.get(key, (_ZERO, fill.ts_ns))
         after = before + (fill.qty if fill.side == "buy" else -fill.qty)

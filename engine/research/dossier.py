@@ -6,6 +6,7 @@ names a time of writing or a folder, so that two runs of the same search compare
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 from engine.contracts.errors import Fatal
 from engine.core.compile import source_digest
+from engine.core.strategies import table
 from engine.research import equity, robustness, yardsticks
 from engine.research.breakdown import iso
 from engine.research.folds import DAY_NS, Fold, Stretch
@@ -105,6 +107,12 @@ def document(dossier: Dossier) -> dict[str, Any]:
         "cut": msgspec.to_builtins(plan.cut),
         "seed": plan.seed,
         "tried_before": plan.tried_before,
+        "score": plan.score,
+        "rule": msgspec.to_builtins(plan.rule),
+        "fee_factor": plan.terms.fee_factor,
+        "reading": plan.data.reading,
+        "timeframes_s": plan.terms.timeframes_s,
+        "selector": plan.terms.selector,
         "capital_usd": plan.terms.capital_usd,
         "limits": msgspec.to_builtins(plan.terms.limits),
         "simulation": msgspec.to_builtins(plan.terms.simulation),
@@ -117,6 +125,7 @@ def document(dossier: Dossier) -> dict[str, Any]:
             "trades": sum(one.outside.trades for one in done.folds),
             "left_out": sum(one.outside.left_out for one in done.folds),
             "left_out_usd": sum(one.outside.left_out_usd for one in done.folds),
+            "by_strategy": by_strategy(done.outcomes, [*plan.terms.strategies, plan.strategy]),
             "curve": by_day(done.outside),
         },
         "yardsticks": {
@@ -152,6 +161,17 @@ def _figures(result: Any) -> dict[str, Any]:
 def nets_usd(outcome: Outcome) -> Floats:
     """Net result of every closed trade, USD."""
     return np.asarray(net_e8(outcome.trades) / E8, dtype=np.float64)
+
+
+def by_strategy(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, tuple[int, float]]:
+    """What closed trades of each strategy came to: how many, and net in USD."""
+    numbers = {row.name: row.number for row in table.STRATEGIES}
+    trades = np.concatenate([outcome.trades for outcome in outcomes])
+    came = {}
+    for name in dict.fromkeys(names):
+        mine = trades[trades["strategy"] == numbers[name]]
+        came[name] = (len(mine), int(net_e8(mine).sum()) / E8)
+    return came
 
 
 def fall_pct(joined: Joined) -> float:

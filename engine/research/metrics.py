@@ -208,7 +208,8 @@ def _money(sheet: Sheet, ledger: Ledger, manifest: Manifest) -> None:
     start = Decimal(str(manifest.capital_usd))
     end = max(ledger.equity, key=lambda row: (row.ts_ns, row.seq)).equity_usd if ledger.equity else start + net
     held = breakdown.open_positions(ledger.fills)
-    open_pnl = end - start - net if held else Decimal(0)
+    cycled = any(fill.role == breakdown.LEG for fill in ledger.fills)
+    open_pnl = end - start - net if held or cycled else Decimal(0)
     adds_up = all(abs(t.gross_usd - t.fees_usd + t.funding_usd - t.net_usd) <= CENT_E8 for t in trades)
     sheet.put("start_equity_usd", float(start))
     sheet.put("end_equity_usd", float(end))
@@ -220,7 +221,7 @@ def _money(sheet: Sheet, ledger: Ledger, manifest: Manifest) -> None:
     sheet.put("open_pnl_usd", float(open_pnl))
     names = breakdown.labels(manifest.instruments)
     told = [f"{names.get(key, key[1])} {qty:f} since {iso(since)}" for key, (qty, since) in held.items()]
-    sheet.put("open_positions", told)
+    sheet.put("open_positions", told + ["coins that cycles left over"] * (cycled and not held and open_pnl != 0))
     sheet.put("balances", adds_up and abs(start + net + open_pnl - end) <= CENT_E8)
     sheet.put("return_pct", float((end / start - 1) * 100) if start > 0 else 0.0)
 
@@ -335,7 +336,7 @@ def _trades(sheet: Sheet, ledger: Ledger, manifest: Manifest, curve: equity.Curv
     _extremes(sheet, trades, names)
     _activity(sheet, ledger, manifest, curve)
     sheet.put("by_symbol", breakdown.by_symbol(trades, names))
-    sheet.put("by_strategy", breakdown.by_strategy(trades))
+    sheet.put("by_strategy", breakdown.by_strategy(trades, sorted(manifest.strategies)))
     sheet.put("by_hour", breakdown.by_hour(trades))
     sheet.put("by_exit_reason", breakdown.by_exit_reason(trades))
     sheet.put("cycles", breakdown.by_desk(ledger.cycles))

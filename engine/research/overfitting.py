@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.contracts.errors import BadInput
 from engine.research import statistics
+from engine.research.folds import DAY_NS, lasting
 from engine.research.statistics import Floats, Undefined
 
 CONFIDENCE: Final = 0.95
@@ -44,6 +45,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     spa_cash: float | None
     mean_ci95_pct: tuple[float, float] | None  # of the mean daily return, in per cent
     why_null: dict[str, str]
+    lasted_ns: int = 0  # how long the out-of-sample record is; 0: whole days
 
     @property
     def shown(self) -> bool:
@@ -56,9 +58,14 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         )  # fmt: skip
 
     @property
+    def length(self) -> str:
+        """How long the out-of-sample record is, in words."""
+        return lasting(self.lasted_ns or self.days * DAY_NS)
+
+    @property
     def sentence(self) -> str:
         """The verdict in words."""
-        counted = f"{self.trials:,} variant{'' if self.trials == 1 else 's'} tried, {self.days} days out of sample"
+        counted = f"{self.trials:,} variant{'' if self.trials == 1 else 's'} tried, {self.length} out of sample"
         if self.shown:
             return f"The evidence favours an edge ({counted})."
         if self.sharpe_ci95 is not None and self.sharpe_ci95[1] < 0:
@@ -66,9 +73,9 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         return f"No evidence of edge ({counted})."
 
 
-def prove(outside: Floats, trials: Floats, tried_before: int = 0, seed: int = 7) -> Proof:
+def prove(outside: Floats, trials: Floats, tried_before: int = 0, seed: int = 7, lasted_ns: int = 0) -> Proof:
     """`outside`: daily returns out of sample. `trials` [days, trials]: daily returns of every variant on the whole
-    market. `tried_before` counts variants tried elsewhere on this data."""
+    market. `tried_before` counts variants tried elsewhere on this data; `lasted_ns`: how long `outside` is."""
     count = trials.shape[1] + tried_before
     why: dict[str, str] = {}
 
@@ -98,7 +105,8 @@ def prove(outside: Floats, trials: Floats, tried_before: int = 0, seed: int = 7)
         "spa_cash": or_null("spa_cash", lambda: _superior(trials, np.zeros(len(trials)), seed)),
         "mean_ci95_pct": or_null("mean_ci95_pct", lambda: statistics.mean_interval(outside * 100, seed=seed)),
     }
-    return Proof(trials=count, days=len(outside), blocks=blocks, why_null=why, **found)  # type: ignore[arg-type]
+    lengths = {"days": len(outside), "lasted_ns": lasted_ns}
+    return Proof(trials=count, blocks=blocks, why_null=why, **lengths, **found)  # type: ignore[arg-type]
 
 
 def probability(returns: Floats, trials: int, variance: float | None) -> float:

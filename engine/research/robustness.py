@@ -19,16 +19,16 @@ from engine.research import equity
 from engine.research.search import Job, Progress, Values, Workers
 from engine.research.statistics import Floats
 from engine.research.stretch import E8, Outcome, Terms, net_e8
-from engine.research.walkforward import Walk, join
+from engine.research.walkforward import Plan, Walk, join
 from engine.research.yardsticks import growth_pct
 from engine.simulation.venue import BOUNDS as VENUE_BOUNDS
 
 FEE_FACTORS: Final = (1.0, 1.5, 2.0)
-LATE_BARS: Final = (0.0, 0.2, 1.0)  # heard so much of a base bar later
-SLIPPAGE_FACTORS: Final = (1.0, 5.0)
+LATE_BARS: Final = (0.0, 0.2, 1.0)  # heard so much of a base bar later, where the plan names no seconds
+SLIPPAGE_BPS: Final = (0.0, 5.0)  # every taker's fill so much worse, stops on top of their own slippage
 CAPITAL_FACTORS: Final = (1.0, 5.0, 10.0, 100.0)
 JITTERS: Final = 20
-JITTER_BARS: Final = 2.0
+JITTER: Final = 2.0  # times the latest of them
 SHUFFLES: Final = 2000
 Band = tuple[float, float, float]
 
@@ -56,6 +56,7 @@ class MonteCarlo(msgspec.Struct, frozen=True, kw_only=True):
     loss_probability: float | None  # share of draws that lost money
     jitter_return_pct: Band | None
     jitters: int
+    jitter_s: float  # by how much at most
 
 
 def shuffled(trades: Floats, capital_usd: float, seed: int, count: int = SHUFFLES) -> tuple[Floats, Floats]:
@@ -68,12 +69,19 @@ def shuffled(trades: Floats, capital_usd: float, seed: int, count: int = SHUFFLE
     return falls, drawn
 
 
+def late_s(plan: Plan) -> tuple[float, ...]:
+    """How much later everything is heard under stress, in seconds."""
+    return plan.late_s or tuple(bars * plan.terms.timeframes_s[0] for bars in LATE_BARS)
+
+
 def monte_carlo(walk: Walk, workers: Workers, progress: Progress | None = None, jitters: int = JITTERS) -> MonteCarlo:
-    """Order of trades, draws of trades, and everything heard late by up to two base bars, each run by another time."""
+    """Order of trades, draws of trades, and everything heard late by up to two base bars (twice the latest that the
+    plan names), each run by another time."""
     terms, seed = walk.plan.terms, walk.plan.seed
     nets = np.concatenate([net_e8(outcome.trades) for outcome in walk.outcomes]) / E8
     falls, drawn = shuffled(nets, terms.capital_usd, seed) if len(nets) > 1 else (np.empty(0), np.empty(0))
-    late = np.random.default_rng(seed).uniform(0.0, JITTER_BARS * terms.timeframes_s[0], jitters)
+    most_s = JITTER * max(late_s(walk.plan))
+    late = np.random.default_rng(seed).uniform(0.0, most_s, jitters)
     changed = [msgspec.structs.replace(terms, late_s=terms.late_s + seconds) for seconds in late.tolist()]
     results = [
         one.return_pct for one in _play_again(walk, workers, [({}, c) for c in changed], progress, "entry jitter")
@@ -85,6 +93,7 @@ def monte_carlo(walk: Walk, workers: Workers, progress: Progress | None = None, 
         loss_probability=float((drawn < 0).mean()) if len(drawn) else None,
         jitter_return_pct=_band(np.array(results)),
         jitters=jitters,
+        jitter_s=most_s,
     )
 
 
@@ -94,24 +103,23 @@ def stress(
     progress: Progress | None = None,
     *,
     fees: Sequence[float] = FEE_FACTORS,
-    late_bars: Sequence[float] = LATE_BARS,
-    slippage: Sequence[float] = SLIPPAGE_FACTORS,
+    slippage_bps: Sequence[float] = SLIPPAGE_BPS,
 ) -> list[Again]:
-    """Fees x lateness x slippage of stops: each combination played again."""
+    """Fees x lateness x slippage of every taker: each combination played again. An order with a limit that the slipped
+    book does not reach gets nothing, as at a venue."""
     terms = walk.plan.terms
     wanted: list[tuple[dict[str, float], Terms]] = []
-    for fee in fees:
-        for bars in late_bars:
-            for slip in slippage:
-                bps = min(terms.simulation.stop_slippage_bps * slip, VENUE_BOUNDS["stop_slippage_bps"][2])
-                late_s = bars * terms.timeframes_s[0]
+    for fee in fees if terms.fee_factor > 0.0 else (1.0,):
+        for late in late_s(walk.plan):
+            for slip in slippage_bps:
+                bps = min(terms.simulation.taker_slippage_bps + slip, VENUE_BOUNDS["taker_slippage_bps"][2])
                 changed = msgspec.structs.replace(
                     terms,
-                    simulation=msgspec.structs.replace(terms.simulation, stop_slippage_bps=bps),
+                    simulation=msgspec.structs.replace(terms.simulation, taker_slippage_bps=bps),
                     fee_factor=terms.fee_factor * fee,
-                    late_s=terms.late_s + late_s,
+                    late_s=terms.late_s + late,
                 )
-                wanted.append(({"fees": fee, "late_s": late_s, "slippage": slip}, changed))
+                wanted.append(({"fees": fee, "late_s": late, "slippage_bps": slip}, changed))
     return _play_again(walk, workers, wanted, progress, "stress")
 
 

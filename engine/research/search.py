@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -23,25 +23,34 @@ from engine.markets.feedmodel import FeedModel
 from engine.markets.market import Market, open_market
 from engine.research import equity, statistics
 from engine.research.folds import Stretch
+from engine.research.quoted import READINGS
 from engine.research.statistics import Floats, Undefined
 from engine.research.stretch import E8, Outcome, Terms, net_e8, play
 
 Progress = Callable[[float, str], None]
 Values = dict[str, float]
+Score = Literal["sharpe", "net"]
+"""What trials are chosen by: the Sharpe ratio of their days, or the net result where there are no days to speak of."""
 MOST_TRIALS: Final = 5000
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """The market to search on: files, symbols and bounds as `open_market` takes them, the feed's assumptions."""
+    """The market to search on: files, symbols and bounds as `open_market` takes them, the feed's assumptions.
+    `reading`: one of `quoted.READINGS`, by which the first file alone becomes quotes of its own pairs; empty: as
+    recorded."""
 
     paths: tuple[Path, ...]
     symbols: tuple[str, ...] | None = None
     from_ns: int | None = None
     to_ns: int | None = None
     feed: FeedModel = FeedModel()
+    reading: str = ""
 
     def open(self) -> Market:
         """Read and judge the files."""
+        if self.reading:
+            way = READINGS[self.reading]
+            return way.read(self.paths[0], way.pairs, self.feed.feed_latency_ms)
         return open_market(self.paths, symbols=self.symbols, from_ns=self.from_ns, to_ns=self.to_ns, model=self.feed)
 
 
@@ -190,6 +199,11 @@ def figures(outcome: Outcome) -> Figures:
     )
 
 
+def score(by: Score, found: Figures) -> float | None:
+    """What a trial is chosen by."""
+    return found.sharpe if by == "sharpe" else found.net_usd
+
+
 def sharpe_or_none(returns: Floats) -> float | None:
     """Annualised, None where daily returns are too few or do not vary."""
     try:
@@ -198,6 +212,15 @@ def sharpe_or_none(returns: Floats) -> float | None:
         return None
 
 
-def best(scores: Sequence[float | None]) -> int:
-    """The place of the highest; one that does not exist counts as 0 (it did nothing), the first of equals wins."""
-    return int(np.argmax([0.0 if score is None else score for score in scores]))
+def best(scores: Sequence[float | None], shipped: int | None = None) -> int:
+    """The place of the highest; one that does not exist counts as 0 (it did nothing). Of equals `shipped` wins, the
+    place of the parameters that the strategy ships with, else the first."""
+    values = np.array([0.0 if score is None else score for score in scores])
+    return first_of_equals(values, shipped)
+
+
+def first_of_equals(values: Floats, shipped: int | None) -> int:
+    """The place of the highest value: `shipped` where that is one of them, else the first of them."""
+    if shipped is not None and values[shipped] == values.max():
+        return shipped
+    return int(np.argmax(values))

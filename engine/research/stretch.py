@@ -2,7 +2,8 @@
 
 Before the stretch the strategies only learn: an operator's pause stands at the beginning of the stream and a resume
 where the stretch begins, both ordinary events. What is open at the end belongs to no stretch: its share of the equity,
-known exactly at every mark, is taken out from its entry on.
+known exactly at every mark, is taken out from its entry on. A cycle of the arbitrage under way, and the coins that
+cycles left in pots, are open in the same sense, as one.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ import numpy as np
 from engine.contracts import reasons
 from engine.contracts.instruments import Instrument
 from engine.contracts.records import CLOSED, EXCURSION, NO_INSTRUMENT, OPERATOR, RECORD, REFUSED, TRADE_SIZE, joined
+from engine.core.cycle_state import IDLE
+from engine.core.edges import NUMBER as ARBITRAGE
 from engine.core.limits import Limits
 from engine.markets.market import Market
-from engine.research.folds import HOUR_NS, MINUTE_NS, Stretch, belongs
+from engine.research.folds import HOUR_NS, MINUTE_NS, SECOND_NS, Stretch, belongs
 from engine.research.session import Session
 from engine.simulation.venue import SimulationModel
 
 Array = np.ndarray[Any, Any]
 E8: Final = 1e8
-SHORT_NS: Final = 2 * 24 * HOUR_NS
+MARKS: Final = ((HOUR_NS, SECOND_NS), (2 * 24 * HOUR_NS, MINUTE_NS))
+"""Stretches shorter than the first are marked every second; longer ones than all of them, every hour."""
 
 TRADE: Final = np.dtype(
     [
@@ -42,7 +46,7 @@ TRADE: Final = np.dtype(
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """On what terms a stretch is played. `fee_factor` multiplies the instruments' fees; `late_s`: the engine
     hears of everything so much later, while the venue moves on. A plan may leave `timeframes_s` empty, which stands for
-    the market's own."""
+    the market's own. `selector`: its parameters; empty, and every strategy has the whole risk budget."""
 
     strategies: dict[str, dict[str, float]]
     capital_usd: float = 1000.0
@@ -51,12 +55,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     timeframes_s: tuple[int, ...] = (300, 900, 3600)
     fee_factor: float = 1.0
     late_s: float = 0.0
+    selector: dict[str, float] = {}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a stretch. The curve starts with the capital at the stretch's beginning, one mark an hour (a minute
-    in stretches under two days). `left_out` trades were open at the end and count nowhere; `left_out_usd` is what they
-    stood at."""
+    in stretches under two days, a second in those under an hour). `left_out` trades were open at the end and count
+    nowhere; `left_out_usd` is what they stood at."""
 
     ts_ns: Array  # int64 [M]
     usd: Array  # float64 [M]
@@ -115,13 +120,16 @@ def _word(ts_ns: int, reason: int) -> Array:
 
 
 class _Marks:
-    """Equity at every mark, and how much of it each open trade made."""
+    """Equity at every mark, and how much of it each open trade made. The cycle under way and the coins in pots count as
+    an open trade with a number below 0, another one after every mark at which there was neither."""
 
     def __init__(self, state: Any) -> None:
         self._state = state
         self.ts_ns: list[int] = []
         self.equity_e8: list[int] = []
         self._open: list[tuple[int, int, int]] = []  # place of the mark, trade number, its result so far
+        self.cycles = -1
+        """Under which number a cycle that is under way now counts."""
 
     def take(self, ts_ns: int) -> None:
         """Mark now; a second mark of the same time replaces the first."""
@@ -137,6 +145,12 @@ class _Marks:
         p = self._state.positions[self._state.positions["qty_lots"] != 0]
         results = p["gross_e8"] + p["unrealised_e8"] - p["fees_e8"] + p["funding_e8"]
         self.count_open(zip(p["trade_no"].tolist(), results.tolist(), strict=True))
+        cycle, pots = self._state.cycle[0], self._state.pots
+        booked = int(cycle["gross_e8"] - cycle["fees_e8"])  # by conversions that no closed trade has told of yet
+        if booked != 0 or cycle["stage"] != IDLE or (pots["qty_e8"] != 0).any():
+            self.count_open([(self.cycles, booked + int(pots["unrealised_e8"].sum()))])
+        else:
+            self.cycles -= 1
 
     def count_open(self, trades: Iterable[tuple[int, int]]) -> None:
         """(trade number, result in 1e-8 USD) of trades that are open at the latest mark."""
@@ -189,12 +203,14 @@ def play(market: Market, stretch: Stretch, terms: Terms) -> Outcome:
 
     Raises BadInput where nothing of the market lies in it, or for unusable terms.
     """
-    mark_ns = MINUTE_NS if stretch.to_ns - stretch.from_ns < SHORT_NS else HOUR_NS
+    length_ns = stretch.to_ns - stretch.from_ns
+    mark_ns = next((every_ns for shorter_ns, every_ns in MARKS if length_ns < shorter_ns), HOUR_NS)
     stream = _Marked(market, stretch, terms, mark_ns)
     notes = _Notes()
     session = Session(
         stream, strategies=terms.strategies, capital_usd=terms.capital_usd, limits=terms.limits,
         simulation=terms.simulation, timeframes_s=terms.timeframes_s, sinks=[notes.take],
+        selector_params=terms.selector,
     )  # fmt: skip
     marks = _Marks(session.core.state)
     marks.take(stretch.from_ns)  # nothing is entered before
@@ -204,14 +220,16 @@ def play(market: Market, stretch: Stretch, terms: Terms) -> Outcome:
             marks.take(stream.at_ns)
 
     session.run(progress=mark)
+    cycles = marks.cycles
     marks.take(stretch.to_ns)
     trades = notes.trades()
     late = trades[trades["closed_ns"] >= stretch.to_ns]  # filled behind the last event
     marks.count_open(zip(late["trade_no"].tolist(), net_e8(late).tolist(), strict=True))
     crossing = dict(marks.open_at_the_end())
+    unfinished = {cycles} if (late["strategy"] == ARBITRAGE).any() else set()
     return Outcome(
         ts_ns=np.array(marks.ts_ns, np.int64),
-        usd=marks.without(set(crossing)),
+        usd=marks.without(set(crossing) | unfinished),
         trades=trades[belongs(trades["opened_ns"], trades["closed_ns"], stretch)],
         left_out=len(crossing),
         left_out_usd=sum(crossing.values()) / E8,

@@ -1,18 +1,17 @@
-"""How many triangular cycles recorded data would have allowed, by fee: an upper bound, and the engine's own word.
+"""What recorded data would have allowed in triangles, by fee: what was there to see, and what the engine made of it.
 
-Two readings, and what each assumes:
-
-* `played`: public trades become quotes (the last price a buyer paid is the ask, the last a seller got is the bid, the
-  size is that trade's, nothing behind it), and the engine trades them through the simulated venue, latency and all.
-  Real quotes were often better than the last trade and often gone: this errs both ways.
-* `closes`: candles of one minute; a cycle counts where the three closes alone, without spread or size, would have paid
-  the fees. The three closes need not be of the same moment: an upper bound and nothing more.
+* `moments`: at every quote, whether a way round, or its reverse, would have paid the fees at the touch, all three
+  quotes young enough. Size, minimums and time on the way are not asked: an upper bound.
+* `closes`: candles of one minute; the same of the three closes alone, without spread or size. The three closes need not
+  be of one moment: an upper bound, and a loose one.
+* `played`: the engine trades the quotes through the simulated venue, latency, lots, minimums, depth and limits and all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -23,50 +22,40 @@ import pyarrow.parquet as pq
 
 from engine.contracts import reasons
 from engine.contracts import records as r
-from engine.contracts.instruments import Instrument
 from engine.core.limits import Limits
+from engine.markets.market import Market
 from engine.research.session import Session
 from engine.simulation.venue import SimulationModel
 
 Array = np.ndarray[Any, Any]
+Way = Sequence[tuple[str, int]]
+"""Symbols of the legs, and +1 where a leg buys, -1 where it sells."""
+
 TIERS_BPS: Final = (10.0, 7.5, 2.5, 0.0)
-MS: Final = 1_000_000
 TIMEFRAMES_S: Final = (60, 300, 900)
 ASKED: Final[dict[str, dict[str, float]]] = {
     "arbitrage": {"shadow_cycles": 0, "min_edge_bps": 0.5, "decay_bps": 0, "max_age_ms": 5_000}
 }
 ROOM: Final = Limits(orders_per_minute=600.0)
 """On what terms the recording is traded: at once, for half a basis point, as often as it says so."""
-
-
-def _pair(base: str, quote: str, tick: str, lot: str, least: str) -> Instrument:
-    size = Decimal(lot)
-    return Instrument(
-        symbol=f"{base}/{quote}", venue="binance_spot", base=base, quote=quote, tick_size=Decimal(tick), lot_size=size,
-        min_qty=size, max_qty=Decimal(9_000), min_notional=Decimal(least),
-    )  # fmt: skip
-
-
-PAIRS: Final = (
-    _pair("BTC", "USDT", "0.01", "0.000001", "10"),
-    _pair("ETH", "USDT", "0.01", "0.00001", "10"),
-    _pair("ETH", "BTC", "0.000001", "0.001", "0.0001"),
-)
-"""The venue's filters on the recorded day."""
+MINUTE_NS: Final = 60_000_000_000
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fee left: `begun` cycles, of which all legs of `done` went through; `net_usd` after everything."""
+    """What a fee left: `begun` cycles, of which all legs of `done` went through; `net_usd` after everything, coins that
+    are still in a pot at their bid. `refused`: by reason, what stood against cycles that the touch promised."""
 
     fee_bps: float
     begun: int
     done: int
     unwound: int
     net_usd: float
+    refused: dict[str, int]
 
 
 class Moments(msgspec.Struct, frozen=True, kw_only=True):
-    """Minutes in which the closes of a triangle paid a fee, of all minutes in which all three traded."""
+    """Minutes in which a way round paid a fee, of all minutes in which all three pairs could be looked at. `best_bps`:
+    what the best of them left after the fees of three legs, below 0 where none paid."""
 
     fee_bps: float
     minutes: int
@@ -74,110 +63,88 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     best_bps: float
 
 
-@dataclass(frozen=True)
-class Quoted:
-    """A market made of quotes; what `Session` needs."""
-
-    instruments: list[Instrument]
-    events: Array
-
-    def blocks(self, max_records: int = 4_096) -> Iterator[Array]:
-        """The quotes, in order."""
-        for first in range(0, len(self.events), max_records):
-            yield self.events[first : first + max_records].copy()
-
-
-def quotes_of_trades(path: Path, pairs: Sequence[Instrument], feed_latency_ms: float = 20.0) -> Quoted:
-    """Quotes as the trades of `path` (schema: shared trades) suggest them; rows of other symbols are left out."""
-    table = pq.read_table(path, columns=["symbol", "ts_exch_ms", "price", "size", "side"])
-    symbols = np.array([name.replace("/", "") for name in table["symbol"].to_pylist()])
-    columns = {name: table[name].to_numpy() for name in ("ts_exch_ms", "price", "size", "side")}
-    parts = []
-    for i, one in enumerate(pairs):
-        mine = symbols == one.symbol.replace("/", "")
-        parts.append(_touches(i, one, *(columns[name][mine] for name in ("ts_exch_ms", "price", "size", "side"))))
-    whole = r.joined(parts, r.RECORD)
-    order = np.argsort(whole["venue_ts_ns"], kind="stable")
-    out = np.empty(len(whole), r.RECORD)
-    out.view(np.uint8).reshape(-1, r.RECORD_BYTES)[:] = whole.view(np.uint8).reshape(-1, r.RECORD_BYTES)[order]
-    out["ts_ns"] = out["venue_ts_ns"] + int(feed_latency_ms * MS)
-    return Quoted(list(pairs), out)
-
-
-def _touches(i: int, one: Instrument, ts_ms: Array, price: Array, size: Array, side: Array) -> Array:
-    """One quote a trade, from when both sides have been seen: the side that traded is where it traded, the other where
-    it was last, or a tick away where that cannot be."""
-    ticks = np.rint(price / float(one.tick_size)).astype(np.int64)
-    lots = np.maximum((size / float(one.lot_size)).astype(np.int64), 1)
-    out = np.zeros(len(ticks), r.RECORD)
-    bid = ask = bid_lots = ask_lots = 0
-    for k, (at, many, way) in enumerate(zip(ticks.tolist(), lots.tolist(), side.tolist(), strict=True)):
-        if way > 0:
-            ask, ask_lots = at, many
-            if bid >= ask:
-                bid, bid_lots = ask - 1, 1
-        else:
-            bid, bid_lots = at, many
-            if 0 < ask <= bid:
-                ask, ask_lots = bid + 1, 1
-        row = out[k]
-        row["bid_ticks"], row["bid_lots"], row["ask_ticks"], row["ask_lots"] = bid, bid_lots, ask, ask_lots
-    out["kind"], out["instrument"] = r.QUOTE, i
-    out["venue_ts_ns"] = ts_ms * MS
-    return out[(out["bid_ticks"] > 0) & (out["ask_ticks"] > 0)]
-
-
-def at_fee(market: Quoted, fee_bps: float) -> Quoted:
+def at_fee(market: Market, fee_bps: float) -> Market:
     """The same market for an account that pays so much a fill."""
     rate = Decimal(str(fee_bps)) / 10_000
     pairs = [msgspec.structs.replace(one, taker_fee=rate, maker_fee=rate) for one in market.instruments]
-    return Quoted(pairs, market.events)
+    return replace(market, instruments=pairs)
 
 
-def played(market: Quoted, fees_bps: Sequence[float] = TIERS_BPS, order_latency_ms: float = 100.0) -> list[Tier]:
-    """Let the engine trade the market at each fee, with $1,000 and an edge of half a basis point asked for."""
+def played(
+    market: Market,
+    fees_bps: Sequence[float] = TIERS_BPS,
+    order_latency_ms: float = 100.0,
+    strategies: dict[str, dict[str, float]] | None = None,
+    limits: Limits = ROOM,
+) -> list[Tier]:
+    """Let the engine trade the market at each fee, with $1,000; as `ASKED` where nothing else is given."""
     found = []
     for fee in fees_bps:
         kept: list[Array] = []
         session = Session(
-            at_fee(market, fee), strategies=ASKED, capital_usd=1_000.0, limits=ROOM,
+            at_fee(market, fee), strategies=strategies or ASKED, capital_usd=1_000.0, limits=limits,
             simulation=SimulationModel(order_latency_ms=order_latency_ms), timeframes_s=TIMEFRAMES_S,
             sinks=[kept.append],
         )  # fmt: skip
         session.run()
         records = r.joined(kept)["record"]
-        why = records["reason"][records["kind"] == r.CYCLE].tolist()
+        why = records["reason"][(records["kind"] == r.CYCLE) & ((records["bits"] & r.SHADOW) == 0)].tolist()
+        against = Counter(reasons.name(one) for one in records["reason"][records["kind"] == r.REFUSED].tolist())
         head = session.core.state.head[0]
+        net_e8 = int(head.gross_e8) - int(head.fees_e8) + int(head.unrealised_e8)
         found.append(
             Tier(
                 fee_bps=fee, begun=why.count(reasons.CYCLE_BEGUN), done=why.count(reasons.CYCLE_DONE),
-                unwound=why.count(reasons.CYCLE_UNWOUND), net_usd=(int(head.gross_e8) - int(head.fees_e8)) / 1e8,
+                unwound=why.count(reasons.CYCLE_UNWOUND), net_usd=net_e8 / 1e8, refused=dict(against.most_common()),
             )
         )  # fmt: skip
     return found
 
 
-def closes(
-    path: Path, venue: str, legs: Sequence[tuple[str, int]], fees_bps: Sequence[float] = TIERS_BPS
-) -> list[Moments]:
-    """Minutes in which a way round, or its reverse, would have paid at the closes. `legs`: symbol, and +1 where it is
-    bought, -1 where it is sold."""
+def moments(market: Market, way: Way, fees_bps: Sequence[float], max_age_ms: float) -> list[Moments]:
+    """Minutes in which a way round, or its reverse, paid at the touch, with no quote older than `max_age_ms`."""
+    symbols = [one.symbol for one in market.instruments]
+    events = r.joined(list(market.blocks()), r.RECORD)
+    events = events[events["kind"] == r.QUOTE]
+    stamps = events["venue_ts_ns"]
+    known = np.ones(len(events), bool)
+    there, back = np.ones(len(events)), np.ones(len(events))
+    for symbol, side in way:
+        i = symbols.index(symbol)
+        tick = float(market.instruments[i].tick_size)
+        latest = np.maximum.accumulate(np.where(events["instrument"] == i, np.arange(len(events)), -1))
+        known &= (latest >= 0) & (stamps - stamps[np.maximum(latest, 0)] <= max_age_ms * 1e6)
+        bid, ask = (events[name][np.maximum(latest, 0)] * tick for name in ("bid_ticks", "ask_ticks"))
+        there *= 1 / ask if side > 0 else bid
+        back *= bid if side > 0 else 1 / ask
+    # of several quotes of one moment only the last is looked at: before it the others are of the moment before
+    known &= np.append(stamps[1:] != stamps[:-1], True)
+    return _counted(stamps[known] // MINUTE_NS, np.maximum(there, back)[known], fees_bps)
+
+
+def closes(path: Path, venue: str, way: Way, fees_bps: Sequence[float] = TIERS_BPS) -> list[Moments]:
+    """Minutes in which the way round, or its reverse, would have paid at the closes."""
     table = pq.read_table(path, columns=["venue", "symbol", "ts", "close", "volume"], filters=[("venue", "=", venue)])
     symbols = np.array(table["symbol"].to_pylist())
     stamps = table["ts"].to_numpy().astype("datetime64[ms]").astype(np.int64)
     close, volume = table["close"].to_numpy(), table["volume"].to_numpy()
     series = {}
-    for symbol, _ in legs:
+    for symbol, _ in way:
         mine = (symbols == symbol) & (volume > 0) & (close > 0)
         series[symbol] = dict(zip(stamps[mine].tolist(), close[mine].tolist(), strict=True))
     shared = sorted(set.intersection(*(set(one) for one in series.values())))
     product = np.ones(len(shared))
-    for symbol, side in legs:
+    for symbol, side in way:
         product *= np.array([series[symbol][ts] for ts in shared]) ** -side
-    either = np.maximum(product, 1.0 / product)
+    return _counted(np.array(shared, np.int64), np.maximum(product, 1.0 / product), fees_bps)
+
+
+def _counted(minutes: Array, product: Array, fees_bps: Sequence[float]) -> list[Moments]:
+    """`product`: what a dollar becomes without fees, by look; `minutes`: which minute each look is in."""
     made = []
     for fee in fees_bps:
-        edge = (either * (1 - fee / 1e4) ** 3 - 1) * 1e4
+        edge = (product * (1 - fee / 1e4) ** 3 - 1) * 1e4
         best = float(edge.max()) if len(edge) else 0.0
-        made.append(Moments(fee_bps=fee, minutes=len(shared), paying=int((edge > 0).sum()), best_bps=best))
+        paying = len(np.unique(minutes[edge > 1e-9]))
+        made.append(Moments(fee_bps=fee, minutes=len(np.unique(minutes)), paying=paying, best_bps=best))
     return made

@@ -11,6 +11,7 @@ from engine.contracts.runs import Manifest
 FEW_TRADES: Final = 30
 FEW_DAYS: Final = 30
 ON_SYNTHETIC: Final = "On synthetic data this says nothing about real markets."
+ON_TICKS_ALONE: Final = frozenset({"arbitrage", "scalping"})
 IMPLAUSIBLE_SHARPE: Final = 5.0
 IMPLAUSIBLE_PROFIT_FACTOR: Final = 10.0
 
@@ -45,7 +46,10 @@ def judge(values: Mapping[str, Any], manifest: Manifest) -> tuple[str, list[str]
 
 def _premises(manifest: Manifest) -> list[str]:
     """What was wrong with the run before its first event."""
-    found: list[str] = []
+    abstain = sorted(ON_TICKS_ALONE & set(manifest.strategies)) if manifest.grade == "candle-grade" else []
+    found = (
+        [f"{' and '.join(abstain)}: abstains on candles, which say neither sizes nor one moment."] if abstain else []
+    )
     reserve, held = reserve_usd(manifest.limits, manifest.capital_usd), manifest.capital_usd
     if reserve >= held:
         found.append(f"The reserve of {dollars(reserve)} leaves nothing to trade with: the capital is {dollars(held)}.")

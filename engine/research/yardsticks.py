@@ -1,4 +1,7 @@
-"""What the same days gave without the strategy: buying and holding, cash, a plain rule, and the same trades at random.
+"""What the same days gave without the strategy: buying and holding, cash, a naive rule, and the same trades at random.
+
+Every result has an interval: its returns drawn again by stationary bootstrap, by day where there are ten days, else by
+the marks of the account.
 
 The random yardstick keeps the exposure: as many trades, each of the same size, side and length, on a symbol and at a
 moment drawn at random inside the test stretches, both fees paid. It pays no spread, which favours it. How many draws
@@ -18,26 +21,30 @@ from engine.research.breakdown import labels
 from engine.research.folds import Stretch
 from engine.research.search import Job, Progress, Workers
 from engine.research.statistics import Floats, Undefined
-from engine.research.stretch import E8, Outcome
+from engine.research.stretch import E8, Outcome, Terms
 from engine.research.walkforward import Joined, Walk, join
 
-PLAIN_RULE: Final = "crossover"
 DRAWS: Final = 1000
+Interval = tuple[float, float]
 
 
 class Yardsticks(msgspec.Struct, frozen=True, kw_only=True):
-    """Per cent of the capital over the joined test stretches. `random_better`: share of random draws that ended higher
-    than the strategy. `spa_rule`: p-value of "the strategy is not better than the plain rule", daily."""
+    """Per cent of the capital over the joined test stretches, `_ci95_pct` with their intervals. `random_better`: share
+    of random draws that ended higher than the strategy. `spa_rule`: p-value of "the strategy is not better than the
+    naive rule", daily."""
 
     days: int
     strategy_pct: float
+    strategy_ci95_pct: Interval | None
     cash_pct: float
     buy_and_hold_pct: float | None
+    buy_and_hold_ci95_pct: Interval | None
     random_pct: float | None
-    random_ci95_pct: tuple[float, float] | None
+    random_ci95_pct: Interval | None
     random_better: float | None
     rule: str | None
     rule_pct: float | None
+    rule_ci95_pct: Interval | None
     spa_rule: float | None
     held: Joined | None
     ruled: Joined | None
@@ -47,24 +54,27 @@ def measure(walk: Walk, workers: Workers, progress: Progress | None = None) -> Y
     """All yardsticks of a finished walk."""
     tests = [result.fold.test for result in walk.folds]
     whole = Stretch(tests[0].from_ns, tests[-1].to_ns)
-    result = growth_pct(walk.outside)
-    draws = at_random(workers.market, walk.outcomes, whole, walk.plan.terms.capital_usd, walk.plan.seed)
-    held = hold(workers.market, walk.outside, walk.plan.terms.capital_usd)
+    result, plan, seed = growth_pct(walk.outside), walk.plan, walk.plan.seed
+    draws = at_random(workers.market, walk.outcomes, whole, plan.terms.capital_usd, seed)
+    held = hold(workers.market, walk.outside, plan.terms)
     ruled = None
-    if walk.plan.strategy != PLAIN_RULE:
-        terms = msgspec.structs.replace(walk.plan.terms, strategies={PLAIN_RULE: {}})
-        outcomes = workers.play([Job(test, terms) for test in tests], progress, "the plain rule")
+    if (plan.strategy, {}) != (plan.rule.strategy, plan.rule.params):
+        terms = msgspec.structs.replace(plan.terms, strategies={plan.rule.strategy: plan.rule.params})
+        outcomes = workers.play([Job(test, terms) for test in tests], progress, "the naive rule")
         ruled = join(outcomes)
     return Yardsticks(
         days=len(walk.returns),
         strategy_pct=result,
+        strategy_ci95_pct=result_interval(walk.outside, seed),
         cash_pct=0.0,
         buy_and_hold_pct=None if held is None else growth_pct(held),
+        buy_and_hold_ci95_pct=None if held is None else result_interval(held, seed),
         random_pct=float(draws.mean()) if len(draws) else None,
         random_ci95_pct=_band(draws) if len(draws) else None,
         random_better=float((draws > result).mean()) if len(draws) else None,
-        rule=None if ruled is None else PLAIN_RULE,
+        rule=None if ruled is None else plan.rule.name,
         rule_pct=None if ruled is None else growth_pct(ruled),
+        rule_ci95_pct=None if ruled is None else result_interval(ruled, seed),
         spa_rule=None if ruled is None else _better_than(walk, ruled),
         held=held,
         ruled=ruled,
@@ -76,13 +86,28 @@ def growth_pct(joined: Joined) -> float:
     return float(joined.usd[-1] / joined.usd[0] - 1) * 100
 
 
-def hold(market: Market, over: Joined, capital_usd: float) -> Joined | None:
+def result_interval(joined: Joined, seed: int) -> Interval | None:
+    """95 % interval of the whole result in per cent: the mean return of a day times the days, or of a mark times the
+    marks where there are under ten days; None where there are under ten of either, or nothing moved."""
+    daily = equity.daily(equity.Curve(*joined)).returns
+    marked = np.diff(joined.usd) / joined.usd[:-1]
+    returns = daily if len(daily) >= statistics.MIN_INTERVAL_DAYS else marked
+    if not returns.any():
+        return None
+    try:
+        low, high = statistics.mean_interval(returns * 100, seed=seed)
+    except Undefined:
+        return None
+    return low * len(returns), high * len(returns)
+
+
+def hold(market: Market, over: Joined, terms: Terms) -> Joined | None:
     """Equal shares of everything, bought at the beginning of the test stretches and sold at their end, fees paid."""
     names = labels(market.instruments)
     closes = {names[one.venue, one.symbol]: market.closes(i) for i, one in enumerate(market.instruments)}
-    fees = {names[one.venue, one.symbol]: float(one.taker_fee) for one in market.instruments}
+    fees = {names[one.venue, one.symbol]: float(one.taker_fee) * terms.fee_factor for one in market.instruments}
     growth = equity.buy_and_hold(closes, list(closes), over.ts_ns, fees)
-    return None if growth is None else Joined(over.ts_ns, growth * capital_usd)
+    return None if growth is None else Joined(over.ts_ns, growth * terms.capital_usd)
 
 
 def at_random(
@@ -115,7 +140,7 @@ def _price_at(ts: equity.Times, price: Floats, moments: equity.Times) -> Floats:
     return np.asarray(found, dtype=np.float64)
 
 
-def _band(draws: Floats) -> tuple[float, float]:
+def _band(draws: Floats) -> Interval:
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
 

@@ -6,6 +6,7 @@ Rules
   and meets the book standing there then.
 * Taker: walks the recorded depth where there is some, else `book_levels` levels of the touch's size, one
   spread apart. What it takes, at any level, is gone until the next quote. The rest of an immediate order expires.
+  With `taker_slippage_bps` all of that book stands so much further away: an order that does not reach it gets nothing.
 * Maker: at its limit it fills from public trades against it, once the quantity estimated ahead of it has traded;
   trades *through* its limit reach it before anything behind, up to their size; a quote that crosses it fills
   what that quote shows at its limit or better. Orders of ours share one trade's flow, oldest first. A candle says
@@ -159,10 +160,19 @@ def passed_by(book: Any, order: Any) -> int:
 
 
 @kernel
+def slipped(v: Any, order: Any) -> int:
+    """How far the book has moved against an order that takes: `taker_slippage_bps` of the touch, whole ticks."""
+    book = v.books[order.instrument]
+    touch = book.ask_ticks if order.side > 0 else book.bid_ticks
+    return -((-touch * v.head[0].taker_slip_e8) // 100_000_000) * order.side
+
+
+@kernel
 def execute(v: Any, slot: int) -> None:
     """A new order, already checked and acknowledged, meets the book; what may rest, rests."""
     order = v.orders[slot]
-    if is_stop(order) or not meet(v, order, passed_by(v.books[order.instrument], order)):
+    passed = passed_by(v.books[order.instrument], order)
+    if is_stop(order) or not meet(v, order, passed if passed != 0 else slipped(v, order)):
         rest(v, slot)
 
 
@@ -239,7 +249,7 @@ def _try_stop(v: Any, slot: int) -> None:
         shift = order.trigger_ticks - book.last_ticks + order.side * slip
     if order.order_type == STOP_MARKET:
         order.order_type = MARKET
-    if meet(v, order, shift):
+    if meet(v, order, shift + slipped(v, order)):
         remove(v, slot)
     else:
         lock(v, order)

@@ -24,6 +24,7 @@ BOUNDS: Final[dict[str, tuple[float, float, float, str, str]]] = {
     "order_latency_ms": (100.0, 0.001, 60_000.0, "ms", "from our decision until the venue works on the order"),
     "reply_latency_ms": (50.0, 0.001, 60_000.0, "ms", "from the venue's answer until we know it"),
     "stop_slippage_bps": (3.0, 0.0, 1000.0, "bps", "a stop hit inside a candle fills this far behind its trigger"),
+    "taker_slippage_bps": (0.0, 0.0, 1000.0, "bps", "the book has moved so far against a taker when its order arrives"),
     "book_levels": (20.0, 1.0, 100.0, "levels", "levels assumed behind the touch where no depth is recorded"),
     "liquidation_fee_bps": (50.0, 0.0, 1000.0, "bps", "extra fee of a forced close"),
 }
@@ -35,6 +36,7 @@ class SimulationModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     order_latency_ms: float = BOUNDS["order_latency_ms"][0]
     reply_latency_ms: float = BOUNDS["reply_latency_ms"][0]
     stop_slippage_bps: float = BOUNDS["stop_slippage_bps"][0]
+    taker_slippage_bps: float = BOUNDS["taker_slippage_bps"][0]
     book_levels: float = BOUNDS["book_levels"][0]
     liquidation_fee_bps: float = BOUNDS["liquidation_fee_bps"][0]
 
@@ -52,7 +54,7 @@ def _integers(*names: str) -> np.dtype[Any]:
 VENUE_HEAD: Final = _integers(
     "now_ns", "sends_first", "sends_count", "replies_first", "replies_count", "next_order_id", "next_trade_id",
     "cash_e8", "locked_e8", "margin_e8", "live_count", "order_latency_ns", "reply_latency_ns", "stop_slip_e8",
-    "book_levels", "liquidation_fee_e8",
+    "taker_slip_e8", "book_levels", "liquidation_fee_e8",
 )  # fmt: skip
 
 VENUE_ORDER: Final = _integers(
@@ -108,6 +110,7 @@ def new_venue(core: Core, model: SimulationModel) -> Flat:
     head.order_latency_ns = round(model.order_latency_ms * MS)
     head.reply_latency_ns = round(model.reply_latency_ms * MS)
     head.stop_slip_e8 = round(model.stop_slippage_bps * 10_000)
+    head.taker_slip_e8 = round(model.taker_slippage_bps * 10_000)
     head.book_levels = int(model.book_levels)
     head.liquidation_fee_e8 = round(model.liquidation_fee_bps * 10_000)
     for i, row in enumerate(arrays["instruments"]):

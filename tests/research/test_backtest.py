@@ -21,6 +21,7 @@ from engine.core.compile import source_digest
 from engine.core.limits import Limits
 from engine.journal import manifest as manifests
 from engine.journal import segments, snapshots
+from engine.markets.crosses import synthesize_crosses
 from engine.markets.market import open_market
 from engine.markets.synthetic import synthesize
 from engine.research import archive
@@ -243,3 +244,60 @@ def test_bad_requests_name_the_field(market: Path, tmp_path: Path, change: dict[
     with pytest.raises(BadInput, match=said):
         run(BacktestRequest(**given))
     assert not [p for p in tmp_path.glob("runs/*") if manifests.read(p).digest]
+
+
+def test_several_strategies_share_one_account_by_the_selector(market: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"data": [market], "home": tmp_path, "params": SLICE["crossover"]}
+    request = BacktestRequest(strategy="crossover", beside={"momentum": {}}, selector={"enabled": 1.0}, **asked)
+    done = run(request)
+    assert done.manifest.run_id.endswith("-crossover+momentum")
+    assert sorted(done.manifest.strategies) == done.metrics.strategies == ["crossover", "momentum"]
+    assert done.manifest.selector["enabled"] == 1.0 and done.manifest.selector["tier2_cap"] == 0.7
+    came = {one.key: one for one in done.metrics.by_strategy}
+    assert set(came) == {"crossover", "momentum"} and all(one.trades for one in came.values())
+    assert sum(one.net_usd for one in came.values()) == pytest.approx(done.metrics.net_pnl_usd)
+    assert done.ledger.selections and done.metrics.balances
+    assert replay(done.run_dir).digest == done.manifest.digest
+    alone = run(BacktestRequest(strategy="crossover", selector={"enabled": 1.0}, **asked))
+    assert alone.manifest.selector == {} and not alone.ledger.selections, "there is nothing to choose between"
+
+
+def test_a_strategy_beside_that_there_is_not_is_refused(market: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="unknown strategy 'astrology'"):
+        run(BacktestRequest(strategy="crossover", beside={"astrology": {}}, data=[market], home=tmp_path))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_lives_on_ticks_abstains_on_candles_and_says_so(tmp_path: Path) -> None:
+    """Three pairs whose candles contradict each other by half a per cent: a path is no quote of one moment."""
+    opened, count = {"BTC/USDT": 10_000.0, "ETH/USDT": 400.0, "ETH/BTC": 0.0398}, 400
+    tables = []
+    for symbol, price in opened.items():
+        ts = pa.array(1_735_689_600_000 + 60_000 * np.arange(count), pa.timestamp("ms", "UTC"))
+        prices = {name: np.full(count, price * wide) for name, wide in
+                  (("open", 1.0), ("high", 1.0001), ("low", 0.9999), ("close", 1.0))}  # fmt: skip
+        tables.append(pa.table({"venue": ["v"] * count, "symbol": [symbol] * count, "ts": ts, **prices,
+                                "volume": np.full(count, 5000.0)}))  # fmt: skip
+    pq.write_table(pa.concat_tables(tables), tmp_path / "candles.parquet")
+    eager = {"shadow_cycles": 0.0, "min_edge_bps": 0.1, "decay_bps": 0.0}
+    asked: dict[str, Any] = {"data": [tmp_path / "candles.parquet"], "home": tmp_path, "params": eager}
+    done = run(BacktestRequest(strategy="arbitrage", **asked))
+    assert not done.ledger.orders and not done.ledger.refusals
+    assert "arbitrage: abstains on candles" in done.metrics.warnings[0]
+
+
+def test_a_run_of_cycles_adds_up_and_holds_no_position(tmp_path: Path) -> None:
+    files = synthesize_crosses(tmp_path, seed=4, minutes=20, symbols=("BTC/USDT", "ETH/USDT", "ETH/BTC"))
+    table = pq.read_table(files[0])
+    away = (table["ts_exch_ms"].to_numpy() // 20_000 % 2 == 0) & (np.array(table["symbol"].to_pylist()) == "ETH/BTC")
+    for name in ("bid", "ask"):
+        prices = np.round(table[name].to_numpy() * np.where(away, 0.99, 1.0), 6)
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(prices))
+    pq.write_table(table, tmp_path / "away.parquet")
+    eager = {"shadow_cycles": 0.0, "judged_cycles": 64.0}
+    asked: dict[str, Any] = {"data": [tmp_path / "away.parquet"], "home": tmp_path / "home", "params": eager}
+    done = run(BacktestRequest(strategy="arbitrage", **asked)).metrics
+    assert done.trades > 3 and done.balances
+    assert done.open_positions in ([], ["coins that cycles left over"]), "legs open no position"
+    assert done.start_equity_usd + done.net_pnl_usd + done.open_pnl_usd == pytest.approx(done.end_equity_usd, abs=1e-8)
+    assert abs(done.open_pnl_usd) < 10.0, "less than the venue takes an order for"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as hs
 
 from engine.contracts.errors import BadInput
-from engine.research.folds import DAY_NS, HOUR_NS, Cut, Fold, belongs, cut_folds
+from engine.research.folds import DAY_NS, HOUR_NS, MINUTE_NS, SECOND_NS, Cut, Fold, belongs, cut_folds, lasting
 
 BEGIN = 1_735_689_600_000_000_000
 DAYS = hs.floats(0.5, 400.0)
@@ -83,3 +83,30 @@ def test_the_lengths_of_a_cut() -> None:
 def test_what_does_not_fit_is_refused(cut: Cut) -> None:
     with pytest.raises(BadInput, match="fold|embargo"):
         cut_folds(BEGIN, BEGIN + 120 * DAY_NS, cut)
+
+
+def test_minutes_are_cut_only_where_the_cut_says_so() -> None:
+    minutes = {"folds": 2, "embargo_hours": 10 / 3600, "warm_days": 65 / 86_400}
+    end = BEGIN + 344 * SECOND_NS
+    with pytest.raises(BadInput, match="do not fit into 5.7 minutes of data, no stretch under 60 minutes"):
+        cut_folds(BEGIN, end, Cut(**minutes))
+    folds = cut_folds(BEGIN, end, Cut(**minutes, shortest_hours=1 / 60))
+    assert [fold.train.warm_ns for fold in folds] == [65 * SECOND_NS] * 2
+    for fold in folds:
+        assert BEGIN <= fold.train.from_ns - fold.train.warm_ns
+        assert fold.test.from_ns - fold.train.to_ns == 10 * SECOND_NS
+        assert fold.test.to_ns <= end and fold.test.to_ns - fold.test.from_ns > MINUTE_NS
+    with pytest.raises(BadInput, match="no stretch under 2 minutes"):
+        cut_folds(BEGIN, end, Cut(**minutes, shortest_hours=2 / 60))
+
+
+@pytest.mark.parametrize(
+    ("length_ns", "words"),
+    [
+        (55 * DAY_NS, "55 days"), (36 * HOUR_NS, "36 hours"), (90 * MINUTE_NS, "90 minutes"),
+        (67 * SECOND_NS, "67 seconds"), (130 * SECOND_NS, "2.2 minutes"), (0, "0 seconds"),
+        (12 * DAY_NS + 12 * HOUR_NS, "12.5 days"),
+    ],
+)  # fmt: skip
+def test_lengths_in_words(length_ns: int, words: str) -> None:
+    assert lasting(length_ns) == words

@@ -16,9 +16,10 @@ from engine.contracts.errors import BadInput
 from engine.markets.crosses import synthesize_crosses
 from engine.markets.synthetic import synthesize
 from engine.research.pictures import arbitrage, gallery, momentum, scalping, selector
+from engine.research.quoted import PAIRS, quotes_of_trades
 from engine.research.report.panels import WIDTH, Blocks, Dots, Line, Panel, Words, draw
 from engine.research.studies import FIVE_MINUTES
-from engine.research.triangles import PAIRS, played, quotes_of_trades
+from engine.research.triangles import played
 
 PERPETUAL = "BTC/USDT:USDT"
 TICK_PAIRS = ("BTC/USDT", "ETH/USDT", "ETH/BTC", PERPETUAL)

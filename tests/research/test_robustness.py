@@ -56,12 +56,29 @@ def test_an_order_of_trades_found_by_hand() -> None:
 
 
 def test_stress_costs_and_no_stress_changes_nothing(walked: Walk, pool: Workers) -> None:
-    found = robustness.stress(walked, pool, fees=(1.0, 3.0), late_bars=(0.0, 1.0), slippage=(1.0,))
+    timed = msgspec.structs.replace(walked.plan, late_s=(0.0, float(walked.plan.terms.timeframes_s[0])))
+    changed = msgspec.structs.replace(walked, plan=timed)
+    found = robustness.stress(changed, pool, fees=(1.0, 3.0), slippage_bps=(0.0,))
     plain, late, dear, _ = found
     assert plain.return_pct == yardsticks.growth_pct(walked.outside)
     assert plain.trades == sum(len(one.trades) for one in walked.outcomes) > 10
     assert dear.return_pct < plain.return_pct and dear.fees_usd > 2 * plain.fees_usd
     assert late.change["late_s"] == walked.plan.terms.timeframes_s[0] and late.return_pct != plain.return_pct
+
+
+def test_takers_that_fare_worse_cost(walked: Walk, pool: Workers) -> None:
+    timed = msgspec.structs.replace(walked, plan=msgspec.structs.replace(walked.plan, late_s=(0.0,)))
+    plain, worse, worst = robustness.stress(timed, pool, fees=(1.0,), slippage_bps=(0.0, 2.0, 4.0))
+    assert worst.return_pct < worse.return_pct < plain.return_pct and worst.trades > 10
+    free = msgspec.structs.replace(timed.plan.terms, fee_factor=0.0)
+    unpaid = msgspec.structs.replace(timed, plan=msgspec.structs.replace(timed.plan, terms=free))
+    assert [one.change["fees"] for one in robustness.stress(unpaid, pool, slippage_bps=(0.0,))] == [1.0]
+
+
+def test_lateness_is_of_the_bars_or_as_the_plan_says(walked: Walk) -> None:
+    base = walked.plan.terms.timeframes_s[0]
+    assert robustness.late_s(walked.plan) == (0.0, 0.2 * base, base)
+    assert robustness.late_s(msgspec.structs.replace(walked.plan, late_s=(0.0, 0.5))) == (0.0, 0.5)
 
 
 def test_what_is_heard_late_is_traded_late(walked: Walk, pool: Workers) -> None:
@@ -97,7 +114,7 @@ def test_a_dossier_is_printed_and_drawn(walked: Walk, pool: Workers, tmp_path: P
     print_walk(console, found)
     text = console.export_text()
     assert found.walk.proof.sentence.split("(")[0].strip() in " ".join(text.replace("│", "").split())
-    assert "fees × 1.5, late 60 s, slippage × 5" in text and "× 100" in text
+    assert "fees × 1.5, late 60 s, takers 5 bps worse" in text and "× 100" in text
     html = page(found)
     assert '"name":"In sample, chosen"' in html and '"color":"--faint"' in html
     assert "Same trades at random" in html and "http://" not in html.split("<script>")[0]

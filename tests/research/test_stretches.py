@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import crossed
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from engine.contracts.errors import BadInput
+from engine.core.edges import NUMBER as ARBITRAGE
 from engine.markets.market import Market, open_market
 from engine.markets.synthetic import synthesize
 from engine.research.backtest import BacktestRequest, run
 from engine.research.folds import DAY_NS, HOUR_NS, Stretch
+from engine.research.quoted import PAIRS, quotes_of_trades
 from engine.research.stretch import Outcome, Terms, net_e8, play
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "AXO/USDT", "BREN/USDT", "CIRO/USDT")
@@ -110,3 +113,39 @@ def test_dearer_fees_cost_that_much_more(market: Market) -> None:
     )
     assert len(plain.trades) == len(dear.trades) > 0
     assert dear.trades["fees_e8"].sum() == pytest.approx(2 * plain.trades["fees_e8"].sum(), rel=1e-6)
+
+
+def test_cycles_and_their_coins_that_are_open_at_the_end_count_nowhere(tmp_path: Path) -> None:
+    """Whatever the border cuts, the curve ends with what the closed trades came to: a cycle between two legs, and coins
+    too few to sell, are taken out."""
+    triangle = quotes_of_trades(crossed.trades(tmp_path / "trades.parquet", seconds=300), PAIRS)
+    terms = Terms(
+        strategies={"arbitrage": {"shadow_cycles": 0, "min_edge_bps": 0.1, "decay_bps": 0}}, fee_factor=0.0,
+        timeframes_s=(60, 180, 720),
+    )  # fmt: skip
+    left_out, moved = 0, 0.0
+    for cut_ms in range(100_000, 290_000, 9_870):
+        border = triangle.from_ns + cut_ms * 10**6
+        found = play(triangle, Stretch(triangle.from_ns + 5 * 10**9, border, 5 * 10**9), terms)
+        assert found.usd[-1] == pytest.approx(1000.0 + net_e8(found.trades).sum() / 1e8, abs=1e-6)
+        assert set(found.trades["strategy"].tolist()) == {ARBITRAGE}
+        left_out, moved = left_out + found.left_out, max(moved, abs(found.left_out_usd))
+    assert left_out and moved > 0.0, "no border cut a cycle, and no coins were left over: this shows nothing"
+
+
+def test_short_stretches_are_marked_more_often(market: Market, tmp_path: Path) -> None:
+    triangle = quotes_of_trades(crossed.trades(tmp_path / "trades.parquet", seconds=30), PAIRS)
+    brief = play(triangle, Stretch(triangle.from_ns, triangle.to_ns), Terms(strategies={"arbitrage": {}}))
+    assert np.median(np.diff(brief.ts_ns)) == 10**9
+    day = play(market, stretch(market, 2.0, 3.0), TERMS)
+    assert np.median(np.diff(day.ts_ns)) >= 60 * 10**9
+
+
+def test_the_selector_shares_out_the_risk_of_a_stretch(market: Market) -> None:
+    both = {"crossover": TERMS.strategies["crossover"], "momentum": {}}
+    free, shared = (
+        play(market, stretch(market, 2.0, 8.0), Terms(strategies=both, selector=selector))
+        for selector in ({}, {"enabled": 1.0})
+    )
+    assert len(free.trades) and len(shared.trades)
+    assert shared.trades["entry_value_e8"].mean() < free.trades["entry_value_e8"].mean(), "a share of it each"

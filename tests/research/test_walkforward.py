@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.contracts.errors import BadInput
+from engine.core.strategies import table
 from engine.research import dossier
 from engine.research.folds import DAY_NS, Cut
 from engine.research.overfitting import prove
-from engine.research.search import Data, Workers, best, parse_grid, trials_of
+from engine.research.search import Data, Workers, best, first_of_equals, parse_grid, trials_of
 from engine.research.stretch import Terms
-from engine.research.walkforward import Plan, by_mean_rank, join, walk
+from engine.research.walkforward import Plan, join, mean_ranks, place_of_defaults, walk
 
 GRID = {"fast": [6.0, 24.0], "slow": [48.0, 96.0]}
 CUT = Cut(folds=2, train_days=12, test_days=6, warm_days=2)
@@ -129,7 +130,20 @@ def test_what_is_no_grid_is_refused(strategy: str, pairs: list[str], fault: str)
 def test_the_best_and_the_steadiest() -> None:
     assert best([-1.0, None, -2.0]) == 1, "doing nothing beats losing"
     assert best([0.5, 0.7, 0.7]) == 1, "the first of equals"
-    assert by_mean_rank([[3.0, 2.0, 0.0], [0.0, 2.0, 3.0], [0.0, 2.0, 1.0]]) == 1
+    assert best([0.0, None, -1.0], shipped=1) == 1, "of equals what ships stays"
+    assert best([0.5, 0.1], shipped=1) == 0, "and goes where another is better"
+    ranks = mean_ranks([[3.0, 2.0, 0.0], [0.0, 2.0, 3.0], [0.0, 2.0, 1.0]])
+    assert first_of_equals(ranks, 0) == first_of_equals(ranks, None) == 1
+    assert first_of_equals(mean_ranks([[0.0, None], [None, 0.0]]), 1) == 1, "nothing is told apart"
+
+
+def test_the_place_of_what_ships(tmp_path: Path) -> None:
+    defaults = next(row for row in table.STRATEGIES if row.name == "crossover").resolve({})
+    here = {name: defaults[name] for name in ("fast", "slow")}
+    assert place_of_defaults(plan(tmp_path / "none"), [{"fast": 3.0, "slow": 5.0}, here]) == 1
+    assert place_of_defaults(plan(tmp_path / "none"), [{"fast": 3.0, "slow": 5.0}]) is None
+    fixed = plan(tmp_path / "none", fixed={"stop_pct": 9.0})
+    assert place_of_defaults(fixed, [here | {"stop_pct": 9.0}]) == 0, "what is fixed is not for the grid to choose"
 
 
 def test_growth_is_chained(noise: Path) -> None:

@@ -114,3 +114,10 @@ def test_a_buy_stop_that_jumps_past_our_money_fills_what_we_can_pay() -> None:
         "ack 1", "triggered 1", "fill 1 50@20001 fee 0.100005", "expired 1 INSUFFICIENT_BALANCE"
     ]  # fmt: skip
     assert desk.head.cash_e8 >= 0 and desk.head.locked_e8 == 0
+
+
+def test_slippage_of_takers_comes_on_top_of_a_stops_own() -> None:
+    desk = on_path(stop_slippage_bps=3.0, taker_slippage_bps=5.0)
+    desk.stop(r.SELL, 100, 9_800)
+    desk.path(9_500, spread=4, depth=200)
+    assert fills(desk) == ["ack 1", "triggered 1", "fill 1 100@9790"]  # 9,795, and 5 bps of the bid of 9,498 rounded up

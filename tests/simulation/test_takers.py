@@ -168,3 +168,35 @@ def test_fee_on_ten_million_dollars_stays_in_64_bits() -> None:
     desk.quote(9, 10, ask_lots=10**13)  # 0.00001 USD a coin: 9e11 coins in lots of 0.01
     desk.place(r.BUY, 10**11)
     assert desk.answers() == ["ack 1", "fill 1 100000000000@10 fee 1000000 in base"]
+
+
+def test_a_book_that_slips_away_is_so_much_dearer_at_every_level() -> None:
+    desk = Desk(taker_slippage_bps=5.0)
+    desk.quote(9_999, 10_001)
+    desk.place(r.BUY, 150)
+    # 5 bps of 10,001 are 5.0005 ticks, rounded up against the taker
+    assert [a.split(" fee")[0] for a in desk.answers()[1:]] == ["fill 1 100@10007", "fill 1 50@10009"]
+    desk.quote(9_999, 10_001)
+    desk.place(r.SELL, 50)
+    assert desk.answers()[1].split(" fee")[0] == "fill 2 50@9994", "and the bid so much lower"
+
+
+def test_a_limit_that_the_slipped_book_does_not_reach_gets_nothing() -> None:
+    desk = Desk(taker_slippage_bps=5.0)
+    desk.quote(9_999, 10_001)
+    desk.limit(r.BUY, 50, 10_006, tif=r.IOC)
+    desk.limit(r.BUY, 50, 10_007, tif=r.IOC)
+    assert [a.split(" fee")[0] for a in desk.answers()] == [
+        "ack 1",
+        "expired 1 NO_LIQUIDITY",
+        "ack 2",
+        "fill 2 50@10007",
+    ]
+
+
+def test_slippage_of_takers_costs_makers_nothing() -> None:
+    desk = Desk(taker_slippage_bps=50.0)
+    desk.quote(9_999, 10_001)
+    desk.limit(r.BUY, 50, 9_990)
+    desk.trade(9_980, 50, -1)
+    assert [a.split(" fee")[0] for a in desk.answers()] == ["ack 1", "fill 1 50@9990"]

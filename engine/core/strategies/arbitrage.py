@@ -2,9 +2,10 @@
 
 Rules
 -----
-* Looked for on every price of a pair that lies on a triangle (`engine.core.triangles`): first the product of the three
+* Looked for on every quote of a pair that lies on a triangle (`engine.core.triangles`): first the product of the three
   touch prices net of this account's fees, then, where that is good enough, exact integers: recorded depth, lots, the
   venue's minimums, fees, and what the latency of three legs is known to cost (`engine.core.edges`).
+* On candles it abstains: the three prices of a path were never quoted at one moment.
 * An edge of at least `min_edge_bps` is left after all that, or nothing is done.
 * Size: the most that the loss bound allows (`unwind_bps` of what is converted, and the fees of two legs and of selling
   off, at most `share` of the per-trade limit), cut to every cap of the account, to `notional_usd`, and to the books.
@@ -19,7 +20,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from engine.contracts import reasons
-from engine.contracts.records import TRADE
+from engine.contracts.records import DEPTH, QUOTE
 from engine.core import cycles, selector
 from engine.core.book import spread_bps
 from engine.core.compile import kernel
@@ -94,7 +95,7 @@ def on_price(s: Any, out: Any, i: int, kind: int) -> None:
     """Scan the triangles that a changed touch belongs to."""
     first = s.first_touching[i]
     end = s.first_touching[i + 1]
-    if first == end or kind == TRADE:
+    if first == end or (kind != QUOTE and kind != DEPTH):
         return
     update_rates(s, i)
     desk = s.triangles[s.touching[first]].desk

@@ -11,11 +11,13 @@ import numpy as np
 from engine.contracts import reasons
 from engine.contracts import records as r
 from engine.contracts.instruments import Instrument
+from engine.markets.market import Market
 from engine.research.equity import Floats, Times
 from engine.research.pictures.looks import best_cycle_bps
 from engine.research.pictures.watching import Array, day_of, watch
+from engine.research.quoted import PAIRS, quotes_of_trades
 from engine.research.report.panels import Dots, Line, Panel, draw
-from engine.research.triangles import ASKED, PAIRS, ROOM, TIERS_BPS, TIMEFRAMES_S, Quoted, at_fee, quotes_of_trades
+from engine.research.triangles import ASKED, ROOM, TIERS_BPS, TIMEFRAMES_S, at_fee
 from engine.simulation.venue import SimulationModel
 
 SECOND_NS: Final = 1_000_000_000
@@ -29,7 +31,7 @@ def picture(path: Path, pairs: Sequence[Instrument] = PAIRS) -> str:
     market = quotes_of_trades(path, pairs)
     runs = [_edges(market, fee, SLOW_MS) for fee in TIERS_BPS]
     slow, quick = runs[-1][2], _edges(market, TIERS_BPS[-1], QUICK_MS)[2]
-    begin, end = (int(t) for t in market.events["ts_ns"][[0, -1]])
+    begin, end = market.from_ns, market.to_ns
     lines = [
         Line(f"{fee:g} bps" if fee else "no fee", ts, best, colour)
         for fee, (ts, best, _), colour in zip(TIERS_BPS, runs, COLOURS, strict=True)
@@ -52,7 +54,7 @@ def picture(path: Path, pairs: Sequence[Instrument] = PAIRS) -> str:
     return draw("Triangular arbitrage: what fees and time leave", words, panels, begin, end)
 
 
-def _edges(market: Quoted, fee_bps: float, latency_ms: float) -> tuple[Times, Floats, Array]:
+def _edges(market: Market, fee_bps: float, latency_ms: float) -> tuple[Times, Floats, Array]:
     """Per minute: when, the best edge of a look a second; and what the core noted."""
     stamps: list[int] = []
     edges: list[float] = []

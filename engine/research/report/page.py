@@ -23,6 +23,9 @@ _CYCLES_LEAD: Final = "Edges in basis points of what went in, after fees; what f
 _MARKET_LEAD: Final = "What the whole market was like, as it was known at each moment; every trade names its own."
 
 
+_TOGETHER: Final = "All on one account; closed trades of each."
+
+
 def page(metrics: Metrics, ledger: Ledger, manifest: Manifest, closes: equity.Closes) -> str:
     """The whole file as text."""
     payload = _payload(metrics, ledger, manifest, closes)
@@ -73,6 +76,7 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
             f'<dl class="tiles">{sections.tiles(metrics, manifest)}</dl>',
             section("equity", "Equity", sections.sharpe_note(metrics), f"{curve}<h3>Drawdown</h3>{fell}"),
             section("costs", "From gross to net", _costs_lead(metrics), waterfall),
+            _strategies(metrics),
             section("days", "Days", _days_lead(metrics), days),
             section("symbols", "Symbols", "", symbols + table),
             '<div class="pair">',
@@ -91,6 +95,13 @@ def _body(metrics: Metrics, ledger: Ledger, manifest: Manifest, payload: dict[st
             section("disclosure", "Risk disclosure", "", f"<p>{esc(wording.DISCLOSURE)}</p>"),
         )
     )
+
+
+def _strategies(metrics: Metrics) -> str:
+    """What each of several strategies came to; nothing where there was one."""
+    if len(metrics.strategies) < 2:
+        return ""
+    return section("strategies", "Strategies", _TOGETHER, sections.slices(metrics.by_strategy, "Strategy"))
 
 
 def _market(ledger: Ledger) -> str:

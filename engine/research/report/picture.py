@@ -14,6 +14,10 @@ WIDTH: Final = 900
 HEIGHT: Final = 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 30, 26
 POINTS: Final = 600
+LEAST_USD: Final = 0.1
+"""A curve that moves by less is drawn nearly flat."""
+HOUR_NS: Final = 3_600_000_000_000
+DAYS_NS: Final = 5 * 24 * HOUR_NS
 INK: Final = "#59636e"
 RULE: Final = "#dcdedb"
 
@@ -29,12 +33,15 @@ class Curve(NamedTuple):
     dashed: bool = False
 
 
-def draw(title: str, curves: list[Curve], borders: list[int], unit: str = "${:,.0f}") -> str:
-    """The picture as text. `borders`: times (ns) of thin upright lines."""
+def draw(title: str, curves: list[Curve], borders: list[int]) -> str:
+    """The picture as text, amounts in dollars. `borders`: times (ns) of thin upright lines."""
     begin, end = min(int(c.ts_ns[0]) for c in curves), max(int(c.ts_ns[-1]) for c in curves)
     low, high = min(float(c.values.min()) for c in curves), max(float(c.values.max()) for c in curves)
-    room = max((high - low) * 0.06, 1e-9)
+    room = max((high - low) * 0.06, LEAST_USD - (high - low))
     low, high = low - room, high + room
+    marks = round_values(low, high)
+    digits = 0 if marks[1] - marks[0] >= 1 else 2
+    when = "%d %b %Y" if end - begin >= DAYS_NS else "%d %b, %H:%M" if end - begin >= HOUR_NS else "%H:%M:%S"
 
     def x(ts_ns: int) -> float:
         return LEFT + (ts_ns - begin) / max(end - begin, 1) * (WIDTH - LEFT - RIGHT)
@@ -47,11 +54,11 @@ def draw(title: str, curves: list[Curve], borders: list[int], unit: str = "${:,.
         f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}"><title>{escape(title)}</title>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>'
     ]
-    for value in round_values(low, high):
+    for value in marks:
         parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="{RULE}"/>'
         )
-        parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">{unit.format(value)}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y(value) + 4:.1f}" text-anchor="end">${value:,.{digits}f}</text>')
     for border in borders:
         parts.append(
             f'<line x1="{x(border):.1f}" x2="{x(border):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="{RULE}"/>'
@@ -59,7 +66,7 @@ def draw(title: str, curves: list[Curve], borders: list[int], unit: str = "${:,.
     for k in range(6):
         moment = begin + (end - begin) * k // 5
         anchor = "start" if k == 0 else "end" if k == 5 else "middle"
-        day = datetime.fromtimestamp(moment / 1e9, UTC).strftime("%d %b %Y")
+        day = datetime.fromtimestamp(moment / 1e9, UTC).strftime(when)
         parts.append(f'<text x="{x(moment):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">{day}</text>')
     place = LEFT
     for curve in curves:

@@ -37,6 +37,9 @@ def print_report(console: Console, metrics: Metrics, ledger: Ledger) -> None:
     console.print(_figures(metrics, width), width=width)
     if metrics.trades:
         console.print(_waterfall(metrics, width), width=width)
+    if len(metrics.strategies) > 1:
+        console.print(_slices(metrics.by_strategy, "Strategies", width), width=width)
+    if metrics.trades:
         console.print(_slices(metrics.by_symbol, "Symbols", width), width=width)
         console.print(_slices(metrics.by_exit_reason, "Exits", width), width=width)
     if metrics.cycles:

@@ -147,7 +147,8 @@ def _body(dossier: Dossier, payload: dict[str, Any]) -> str:
     bands = [] if luck is None else [
         ("Result, trades drawn again", interval(luck.drawn_return_pct, " %"), f"{luck.trades:,} trades"),
         ("Deepest fall, other order", interval(luck.order_drawdown_pct, " %"), "the same trades"),
-        ("Result, heard late", interval(luck.jitter_return_pct, " %"), f"by up to two bars, {luck.jitters} runs"),
+        ("Result, heard late", interval(luck.jitter_return_pct, " %"),
+         f"by up to {luck.jitter_s:g} s, {luck.jitters} runs"),
         ("Draws that lost money", chance(luck.loss_probability), ""),
     ]  # fmt: skip
     grey = "Grey: in sample, where the parameters were chosen. Colour: out of sample, the only part that counts."

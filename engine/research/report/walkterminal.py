@@ -49,7 +49,9 @@ def number(value: float | None) -> str:
 
 def chance(value: float | None) -> str:
     """A probability: ``97 %``, three digits where it is small."""
-    return MISSING if value is None else f"{value:.1%}" if 0.001 <= value < 0.1 else f"{value:.0%}"
+    if value is None:
+        return MISSING
+    return f"{value * 100:.1f} %" if 0.001 <= value < 0.1 else f"{value * 100:.0f} %"
 
 
 def interval(pair: tuple[float, ...] | None, unit: str = "") -> str:
@@ -150,7 +152,7 @@ def _luck(dossier: Dossier) -> Table:
         rows: list[tuple[str, Band | None]] = [
             (f"Result, {counted(luck.trades, 'trade')} drawn again", luck.drawn_return_pct),
             ("Deepest fall, trades in another order", luck.order_drawdown_pct),
-            (f"Result, heard late by up to two bars ({luck.jitters} runs)", luck.jitter_return_pct),
+            (f"Result, heard late by up to {luck.jitter_s:g} s ({luck.jitters} runs)", luck.jitter_return_pct),
         ]
         for name, band in rows:
             table.add_row(name, *(MISSING,) * 3 if band is None else (percent(value) for value in band))
@@ -171,11 +173,16 @@ def _again(title: str, rows: list[Again]) -> Table:
     return table
 
 
-_CHANGES: Final = {"fees": "fees × {:g}", "late_s": "late {:g} s", "slippage": "slippage × {:g}", "capital": "× {:g}"}
+_CHANGES: Final = {
+    "fees": "fees × {:g}",
+    "late_s": "late {:g} s",
+    "slippage_bps": "takers {:g} bps worse",
+    "capital": "× {:g}",
+}
 
 
 def changed(one: Again) -> str:
-    """What was changed: ``fees × 1.5, late 60 s, slippage × 1``."""
+    """What was changed: ``fees × 1.5, late 60 s, takers 5 bps worse``."""
     return ", ".join(_CHANGES[name].format(value) for name, value in one.change.items())
 
 
