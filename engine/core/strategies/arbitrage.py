@@ -46,7 +46,7 @@ from engine.core.sizing import risk_budget_e8
 from engine.core.strategies.spec import Param, Strategy
 
 PARAMS: Final = (
-    Param("min_edge_bps", 3.0, 0.1, 1000, "bps", "least edge left after fees, depth and latency decay"),
+    Param("min_edge_bps", 0.5, 0.1, 1000, "bps", "least edge left after fees, depth and latency decay"),
     Param("share", 0.25, 0.01, 1.0, "", "part of the per-trade loss limit a cycle may lose"),
     Param("notional_usd", 400.0, 5.0, 1e6, "USD", "most that a cycle converts"),
     Param("unwind_bps", 30.0, 1.0, 1000, "bps", "what is left over is first sold for no less than cost less this"),

@@ -68,7 +68,7 @@ PARAMS: Final = (
     Param("min_stop_pct", 0.8, 0.05, 20, "%", "a nearer stop is moved out to this"),
     Param("max_stop_pct", 12.0, 0.1, 50, "%", "no entry where the stop would be further away"),
     Param("trail_start_r", 1.0, 0.0, 20, "R", "gain at which the stop starts to trail"),
-    Param("trail_atr", 4.0, 0.2, 20, "ranges", "distance of the trailing stop from the best price"),
+    Param("trail_atr", 5.0, 0.2, 20, "ranges", "distance of the trailing stop from the best price"),
     Param("target_r", 4.0, 0.2, 50, "R", "take-profit"),
     Param("max_hours", 96, 0.1, 2000, "h", "time stop"),
     Param("cooldown_bars", 72, 0, 2000, "bars", "rest after a trade in the same pair", True),
