@@ -84,7 +84,7 @@ test:
 
 # Beside `lint` in `make test`, hence behind its packages: not while they are being installed.
 compiled: $(VENV)/.dev
-	@$(BIN)/trading-cli compile
+	@$(BIN)/trading-cli compile --backtests
 
 soak: $(VENV)/.dev
 	@echo "soak: the whole engine, faults on, $(SECONDS_TO_SOAK) s" && SECONDS_TO_SOAK=$(SECONDS_TO_SOAK) $(BIN)/pytest tests/soak -m soak -s

@@ -71,6 +71,10 @@ def backtest(
     page = write_html(result) if html else None
     if store:
         bootstrap.project(in_force, result.run_dir)
+    _tell(result, page, as_json)
+
+
+def _tell(result: BacktestResult, page: Path | None, as_json: bool) -> None:
     if as_json:
         print_result(result, page)
         return

@@ -39,8 +39,8 @@ def pairs(**changes: Any) -> list[Instrument]:
 
 
 def trading(**params: float) -> dict[str, dict[str, float]]:
-    """The strategy without shadow."""
-    return {"arbitrage": {"shadow_cycles": 0, "max_age_ms": 60_000} | params}
+    """The strategy without shadow; a maker's rebate alone does not pay for a cycle."""
+    return {"arbitrage": {"shadow_cycles": 0, "max_age_ms": 60_000, "min_edge_bps": 3} | params}
 
 
 def desk_of(changes: dict[str, Any] | None = None, limits: dict[str, float] | None = None, **params: float) -> Desk:

@@ -104,7 +104,7 @@ def test_a_study_of_minutes_says_how_long_it_is(tmp_path: Path) -> None:
     away = dict.fromkeys(range(2, 240, 3), 60.0)
     crossed.minutes(tmp_path / "minutes.parquet", count=240, away=away)
     study = Study(
-        "minutes", "Minutes", "arbitrage", ("minutes.parquet",), {"min_edge_bps": [1.0, 3.0]},
+        "minutes", "Minutes", "arbitrage", ("minutes.parquet",), {"min_edge_bps": [0.5, 3.0]},
         Cut(folds=2, embargo_hours=0.1, warm_days=0.005, shortest_hours=0.1), fixed={"shadow_cycles": 0},
         reading="minute_quotes", score="net", rule=EVERY_CYCLE, late_s=(0.0, 60.0), settles=True,
     )  # fmt: skip

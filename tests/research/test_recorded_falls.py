@@ -13,8 +13,8 @@ from engine.contracts import reasons
 from engine.contracts.records import CLOSED, EQUITY, GAP, joined
 from engine.core.limits import Limits
 from engine.core.strategies import table
-from engine.markets.market import open_market
 from engine.research.backtest import closes_of, default_timeframes
+from engine.research.search import Data
 from engine.research.session import Session
 from engine.research.studies import STRETCHES, Recorded, missing
 from engine.simulation.venue import SimulationModel
@@ -44,7 +44,8 @@ def test_no_strategy_falls_as_far_as_the_limit(stretch: Recorded) -> None:
     """Equity is noted by the hour, and at the moment it passes the limit: the core looks at every price."""
     if why := missing(stretch.files, "", DATA):
         pytest.skip(why)
-    market = open_market([(DATA / name).resolve() for name in stretch.files], symbols=stretch.symbols or None)
+    paths = tuple((DATA / name).resolve() for name in stretch.files)
+    market = Data(paths=paths, symbols=stretch.symbols or None, reading=stretch.reading).open()
     limit = Limits().drawdown_pct / 100
     for strategies in SETS:
         notes = notes_of(market, strategies)
