@@ -61,7 +61,7 @@ PARAMS: Final = (
     Param("slow", 36, 3, 400, "bars", "span of the slow mean on every timeframe", True),
     Param("agree", 3, 1, 3, "timeframes", "timeframes whose fast mean must be above the slow one", True),
     Param("breakout_bars", 48, 2, 62, "bars", "the close must be above the high of so many of the longest bars", True),
-    Param("surge", 2.5, 0.0, 50, "x", "volume of the bar against its mean"),
+    Param("surge", 1.5, 0.0, 50, "x", "volume of the bar against its mean"),
     Param("surge_span", 48, 2, 500, "bars", "span of the mean volume", True),
     Param("atr_span", 14, 2, 200, "bars", "span of the mean true range", True),
     Param("stop_atr", 3.0, 0.2, 20, "ranges", "distance of the first stop"),
