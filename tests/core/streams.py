@@ -297,8 +297,8 @@ def audit_wallets(s: Any) -> int:
 
 @kernel
 def worst_case_e8(s: Any) -> tuple[int, bool]:
-    """(equity with every stop hit, every pending entry and cycle lost, and who leaves gone at the mark; whether a
-    position stays that has something to lose)."""
+    """(equity with every stop hit, every pending entry and cycle lost, and who leaves gone at the mark where that is
+    better; whether a position stays that has something to lose)."""
     worst = book_e8(s) - s.cycle[0].risk_e8
     stays = False
     for i in range(s.head[0].instruments):
@@ -308,7 +308,7 @@ def worst_case_e8(s: Any) -> tuple[int, bool]:
         value = p.cost_e8 + p.side * p.unrealised_e8
         rate = (s.limits[0].stop_slippage_bps + s.instruments[i].taker_fee_e8) / 1e8
         now = p.unrealised_e8 - int(value * rate)
-        worst += p.at_stop_e8 if p.exit_reason == 0 else now
+        worst += p.at_stop_e8 if p.exit_reason == 0 else max(now, p.at_stop_e8)
         stays = stays or (p.exit_reason == 0 and now - 10 > p.at_stop_e8)
     for slot in range(s.orders.shape[0]):
         worst -= s.orders[slot].risk_e8
