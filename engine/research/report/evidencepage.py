@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from engine.research import defaults
 from engine.research.breakdown import iso
 from engine.research.dossier import Dossier, fall_pct
@@ -21,7 +23,7 @@ from engine.research.verdict import counted, dollars, percent
 if TYPE_CHECKING:
     from engine.research.evidence import Found
 
-GREY, COLOUR, HELD, RULE_LINE = "#c3c9cf", "#2b5fb3", "#98a2ad", "#c2553c"
+GREY, COLOUR, HELD, RULE_LINE, CASH = "#c3c9cf", "#2b5fb3", "#8a6fb0", "#c2553c", "#59636e"
 MISSING: Final = wording.MISSING
 GENERATED: Final = "<!-- written by `make evidence`; do not edit -->"
 OUT_OF_REACH: Final = (
@@ -34,7 +36,9 @@ def picture(study: Study, dossier: Dossier, least_symbols: int) -> str:
     """In sample grey, out of sample coloured; buying and holding only over enough symbols to be an aggregate."""
     done, marks = dossier.walk, dossier.yardsticks
     capital = done.plan.terms.capital_usd
+    ends = np.array([done.outside.ts_ns[0], done.outside.ts_ns[-1]])
     curves = [Curve("In sample", done.inside.ts_ns, done.inside.usd / done.inside.usd[-1] * capital, GREY)]
+    curves.append(Curve("Cash", ends, np.array([capital, capital]), CASH, 1.0, dashed=True))
     if marks.held is not None and dossier.symbols >= least_symbols:
         curves.append(Curve("Buy and hold", marks.held.ts_ns, marks.held.usd, HELD, 1.2))
     if marks.ruled is not None:

@@ -71,6 +71,7 @@ def at_fees(found: Sequence[AtFee]) -> str:
         for one in found
     ]  # fmt: skip
     return (
-        "## What was executable, by fee\n\nThe whole recording, parameters as shipped. The first row is what an "
-        "account pays at Binance.\n\n" + table(["Fees, maker and taker", "Trades", "Gross", "Fees paid", "Net"], rows)
+        "## What was executable, by fee\n\nThe whole recording, parameters as shipped, orders 100 ms on their "
+        "way. The first row is what an account pays at Binance.\n\n"
+        + table(["Fees, maker and taker", "Trades", "Gross", "Fees paid", "Net"], rows)
     )

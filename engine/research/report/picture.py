@@ -12,7 +12,7 @@ from engine.research import equity
 
 WIDTH: Final = 900
 HEIGHT: Final = 320
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 30, 26
+LEFT, RIGHT, TOP, BOTTOM = 76, 12, 30, 26
 POINTS: Final = 600
 LEAST_USD: Final = 0.1
 """A curve that moves by less is drawn nearly flat."""
